@@ -1,0 +1,80 @@
+/* Time and its texts. See clock.h. */
+#include "base/clock.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static int64_t read_clock(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t clock_now(void)
+{
+    return read_clock(CLOCK_REALTIME);
+}
+
+int64_t clock_steady(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+static void print(int64_t moment, char text[CLOCK_TEXT], char separator, const char *zone)
+{
+    time_t seconds = (time_t)(moment / 1000000);
+    int micros = (int)(moment % 1000000);
+    if (micros < 0) {
+        micros += 1000000;
+        seconds--;
+    }
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    snprintf(text, CLOCK_TEXT, "%04u-%02u-%02u%c%02u:%02u:%02u.%06u%s", (unsigned)(tm.tm_year + 1900) % 10000u,
+             (unsigned)(tm.tm_mon + 1) % 100u, (unsigned)tm.tm_mday % 100u, separator, (unsigned)tm.tm_hour % 100u,
+             (unsigned)tm.tm_min % 100u, (unsigned)tm.tm_sec % 100u, (unsigned)micros % 1000000u, zone);
+}
+
+void clock_rfc3339(int64_t moment, char text[CLOCK_TEXT])
+{
+    print(moment, text, 'T', "Z");
+}
+
+void clock_sql(int64_t moment, char text[CLOCK_TEXT])
+{
+    print(moment, text, ' ', "");
+}
+
+static int digits(const char *text, int count)
+{
+    int value = 0;
+    for (int i = 0; i < count; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return -1;
+        value = value * 10 + (text[i] - '0');
+    }
+    return value;
+}
+
+int64_t clock_parse(const char *text, size_t len)
+{
+    if ((len != 26 && !(len == 27 && text[26] == 'Z')) || text[4] != '-' || text[7] != '-' ||
+        (text[10] != 'T' && text[10] != ' ') || text[13] != ':' || text[16] != ':' || text[19] != '.')
+        return INT64_MIN;
+    int part[] = {digits(text, 4),      digits(text + 5, 2),  digits(text + 8, 2), digits(text + 11, 2),
+                  digits(text + 14, 2), digits(text + 17, 2), digits(text + 20, 6)};
+    for (size_t i = 0; i < sizeof part / sizeof part[0]; i++)
+        if (part[i] < 0)
+            return INT64_MIN;
+    struct tm tm = {.tm_year = part[0] - 1900,
+                    .tm_mon = part[1] - 1,
+                    .tm_mday = part[2],
+                    .tm_hour = part[3],
+                    .tm_min = part[4],
+                    .tm_sec = part[5]};
+    if (part[1] < 1 || part[1] > 12 || part[2] < 1 || part[2] > 31 || part[3] > 23 || part[4] > 59 || part[5] > 60)
+        return INT64_MIN;
+    return (int64_t)timegm(&tm) * 1000000 + part[6];
+}

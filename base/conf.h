@@ -1,0 +1,62 @@
+/*
+ * The configuration: one file of `[section]` and `key = value` lines, read once at the start of a program.
+ *
+ * conf.c holds the one table of options; courant.conf(5) describes each, and a test fails for one it does not name.
+ * Strings live as long as the configuration. A `*_file` option names a file that holds a secret.
+ */
+#ifndef COURANT_BASE_CONF_H
+#define COURANT_BASE_CONF_H
+
+#include "base/crypt.h"
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { CONF_TEXT = 256 };
+
+struct conf {
+    char database_socket[CONF_TEXT];
+    char database_host[CONF_TEXT];
+    int64_t database_port;
+    char database_name[CONF_TEXT];
+    char database_user[CONF_TEXT];
+    char database_password_file[CONF_TEXT];
+    char nats_url[CONF_TEXT];
+    char nats_stream[CONF_TEXT];
+    char nats_subject[CONF_TEXT];
+    int64_t nats_timeout_ms;
+    char fcgi_listen[CONF_TEXT];
+    int64_t fcgi_workers;
+    int64_t fcgi_body_limit;
+    int64_t fcgi_body_timeout_s;
+    char notifier_listen[CONF_TEXT];
+    int64_t notifier_clients;
+    int64_t notifier_memory;
+    int64_t notifier_client_buffer;
+    int64_t notifier_heartbeat_s;
+    char auth_secret_file[CONF_TEXT];
+    int64_t auth_token_s;
+    int64_t auth_argon2_ops;
+    int64_t auth_argon2_memory;
+    int64_t articles_content_limit;
+    char log_level[CONF_TEXT];
+
+    /* Read from the files named above. */
+    char database_password[CONF_TEXT];
+    unsigned char auth_secret[SECRET_SIZE];
+};
+
+/*
+ * Reads path, or, where it is NULL, $COURANT_CONFIG, or else the installed courant.conf. A fault names the file and
+ * the line. Also starts base/log with the level it finds.
+ */
+int conf_load(struct conf *conf, const char *path, const char *program, struct err *err);
+
+/* Forgets the secrets. */
+void conf_wipe(struct conf *conf);
+
+/* Calls each(«section.key») for every option, for the test that compares them with the manual. */
+void conf_each(void (*each)(const char *name, void *context), void *context);
+
+#endif

@@ -1,0 +1,108 @@
+/* Cryptography by libsodium. See crypt.h. */
+#include "base/crypt.h"
+
+#include <sodium.h>
+#include <string.h>
+
+_Static_assert(sizeof(crypto_hash_sha256_state) <= sizeof(struct sha256), "struct sha256 holds libsodium's state");
+_Static_assert(SHA256_SIZE == crypto_hash_sha256_BYTES, "SHA-256 is 32 bytes");
+_Static_assert(PASSWORD_HASH_SIZE >= crypto_pwhash_STRBYTES, "room for a PHC string");
+
+int crypt_init(struct err *err)
+{
+    return sodium_init() >= 0 ? 0 : fail(err, ERR_INTERNAL, "libsodium: no source of randomness");
+}
+
+static crypto_hash_sha256_state *state_of(struct sha256 *hash)
+{
+    return (crypto_hash_sha256_state *)(void *)hash->state;
+}
+
+void sha256_start(struct sha256 *hash)
+{
+    crypto_hash_sha256_init(state_of(hash));
+}
+
+void sha256_add(struct sha256 *hash, const void *data, size_t len)
+{
+    crypto_hash_sha256_update(state_of(hash), data, len);
+}
+
+void sha256_end(struct sha256 *hash, unsigned char out[SHA256_SIZE])
+{
+    crypto_hash_sha256_final(state_of(hash), out);
+}
+
+void hmac_sha256(const void *data, size_t len, const unsigned char key[SECRET_SIZE], unsigned char out[SHA256_SIZE])
+{
+    crypto_auth_hmacsha256(out, data, len, key);
+}
+
+bool crypt_same(const void *a, const void *b, size_t len)
+{
+    return sodium_memcmp(a, b, len) == 0;
+}
+
+void crypt_random(void *out, size_t len)
+{
+    randombytes_buf(out, len);
+}
+
+void crypt_wipe(void *secret, size_t len)
+{
+    sodium_memzero(secret, len);
+}
+
+int password_hash(const char *password, size_t len, unsigned long long ops, size_t memory, char out[PASSWORD_HASH_SIZE],
+                  struct err *err)
+{
+    if (crypto_pwhash_str_alg(out, password, len, ops, memory, crypto_pwhash_ALG_ARGON2ID13) == 0)
+        return 0;
+    return fail(err, ERR_UNAVAILABLE, "argon2id: no memory for %zu bytes", memory);
+}
+
+bool password_matches(const char *password, size_t len, const char *hash)
+{
+    return crypto_pwhash_str_verify(hash, password, len) == 0;
+}
+
+bool password_outdated(const char *hash, unsigned long long ops, size_t memory)
+{
+    return crypto_pwhash_str_needs_rehash(hash, ops, memory) != 0;
+}
+
+void hex_encode(const void *data, size_t len, char *out)
+{
+    sodium_bin2hex(out, 2 * len + 1, data, len);
+}
+
+bool hex_decode(const char *text, size_t text_len, unsigned char *out, size_t len)
+{
+    size_t got = 0;
+    const char *end = NULL;
+    return text_len == 2 * len && sodium_hex2bin(out, len, text, text_len, NULL, &got, &end) == 0 && got == len &&
+           end == text + text_len;
+}
+
+struct str base64url_encode(struct arena *arena, const void *data, size_t len)
+{
+    size_t size = sodium_base64_ENCODED_LEN(len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    char *text = arena_alloc(arena, size);
+    if (text == NULL)
+        return (struct str){NULL, 0};
+    sodium_bin2base64(text, size, data, len, sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    return str_of(text);
+}
+
+struct str base64url_decode(struct arena *arena, const char *text, size_t len)
+{
+    size_t got = 0;
+    const char *end = NULL;
+    unsigned char *data = arena_alloc(arena, len + 1);
+    if (data == NULL || sodium_base642bin(data, len, text, len, NULL, &got, &end,
+                                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
+        end != text + len)
+        return (struct str){NULL, 0};
+    data[got] = '\0';
+    return (struct str){(const char *)data, got};
+}

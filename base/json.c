@@ -1,0 +1,312 @@
+/* Strict JSON. See json.h. */
+#include "base/json.h"
+
+#include <string.h>
+
+struct scan {
+    const char *text, *at, *end;
+    const char *why; /* NULL while all is well */
+    int depth;
+};
+
+static bool value(struct scan *s);
+
+static bool wrong(struct scan *s, const char *why)
+{
+    if (s->why == NULL)
+        s->why = why;
+    return false;
+}
+
+static void space(struct scan *s)
+{
+    while (s->at < s->end && (*s->at == ' ' || *s->at == '\t' || *s->at == '\n' || *s->at == '\r'))
+        s->at++;
+}
+
+static bool take(struct scan *s, char c)
+{
+    if (s->at == s->end || *s->at != c)
+        return false;
+    s->at++;
+    return true;
+}
+
+/* Bytes of the UTF-8 sequence at p (RFC 3629), 0 where there is none. */
+static size_t utf8_sequence(const unsigned char *p, size_t left)
+{
+    if (p[0] < 0x80)
+        return 1;
+    size_t need = p[0] >= 0xc2 && p[0] <= 0xdf ? 2 : (p[0] & 0xf0) == 0xe0 ? 3 : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4 : 0;
+    if (need == 0 || left < need)
+        return 0;
+    for (size_t i = 1; i < need; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
+        (p[0] == 0xf4 && p[1] > 0x8f))
+        return 0;
+    return need;
+}
+
+bool utf8_valid(const char *text, size_t len)
+{
+    for (size_t i = 0, n; i < len; i += n)
+        if ((n = utf8_sequence((const unsigned char *)text + i, len - i)) == 0)
+            return false;
+    return true;
+}
+
+size_t utf8_length(const char *text, size_t len)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < len; i++)
+        count += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return count;
+}
+
+static int hex4(struct scan *s)
+{
+    int code = 0;
+    if (s->end - s->at < 4)
+        return -1;
+    for (int i = 0; i < 4; i++) {
+        const char *digits = "0123456789abcdef", c = s->at[i];
+        const char *digit = c != '\0' ? strchr(digits, c >= 'A' && c <= 'F' ? c + 32 : c) : NULL;
+        if (digit == NULL)
+            return -1;
+        code = code * 16 + (int)(digit - digits);
+    }
+    s->at += 4;
+    return code;
+}
+
+static bool escape(struct scan *s)
+{
+    if (s->at == s->end)
+        return wrong(s, "a string without its end");
+    char c = *s->at++;
+    if (c != 'u')
+        return (c != '\0' && strchr("\"\\/bfnrt", c) != NULL) || wrong(s, "an unknown escape");
+    int code = hex4(s);
+    if (code < 0)
+        return wrong(s, "\\u without four hexadecimal digits");
+    if (code >= 0xdc00 && code <= 0xdfff)
+        return wrong(s, "a lone surrogate");
+    if (code >= 0xd800 && code <= 0xdbff) {
+        int low = take(s, '\\') && take(s, 'u') ? hex4(s) : -1;
+        if (low < 0xdc00 || low > 0xdfff)
+            return wrong(s, "a lone surrogate");
+    }
+    return true;
+}
+
+static bool string(struct scan *s)
+{
+    if (!take(s, '"'))
+        return wrong(s, "a string was expected");
+    while (s->at < s->end) {
+        unsigned char c = (unsigned char)*s->at;
+        if (c == '"') {
+            s->at++;
+            return true;
+        }
+        if (c < 0x20)
+            return wrong(s, "a control character in a string");
+        if (c == '\\') {
+            s->at++;
+            if (!escape(s))
+                return false;
+            continue;
+        }
+        size_t n = utf8_sequence((const unsigned char *)s->at, (size_t)(s->end - s->at));
+        if (n == 0)
+            return wrong(s, "invalid UTF-8");
+        s->at += n;
+    }
+    return wrong(s, "a string without its end");
+}
+
+static bool digits(struct scan *s)
+{
+    const char *start = s->at;
+    while (s->at < s->end && *s->at >= '0' && *s->at <= '9')
+        s->at++;
+    return s->at > start || wrong(s, "a digit was expected");
+}
+
+static bool number(struct scan *s)
+{
+    take(s, '-');
+    if (!take(s, '0') && !digits(s))
+        return false;
+    if (take(s, '.') && !digits(s))
+        return false;
+    if (take(s, 'e') || take(s, 'E')) {
+        if (!take(s, '+'))
+            take(s, '-');
+        return digits(s);
+    }
+    return true;
+}
+
+static bool word(struct scan *s, const char *text)
+{
+    size_t len = strlen(text);
+    if ((size_t)(s->end - s->at) < len || memcmp(s->at, text, len) != 0)
+        return wrong(s, "a value was expected");
+    s->at += len;
+    return true;
+}
+
+enum { NAMES = 64 };
+
+/* Two raw names are the same; one that is spelled with escapes is left to the schema, which knows no such member. */
+static bool repeated(const struct str *names, size_t count, struct str name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (names[i].len == name.len && memcmp(names[i].data, name.data, name.len) == 0)
+            return true;
+    return false;
+}
+
+static bool object(struct scan *s)
+{
+    struct str names[NAMES];
+    size_t count = 0;
+    space(s);
+    if (take(s, '}'))
+        return true;
+    do {
+        space(s);
+        const char *start = s->at;
+        if (!string(s))
+            return false;
+        struct str name = {start, (size_t)(s->at - start)};
+        if (repeated(names, count, name))
+            return wrong(s, "a member name twice in one object");
+        if (count < NAMES)
+            names[count++] = name;
+        space(s);
+        if (!take(s, ':'))
+            return wrong(s, "a colon was expected");
+        if (!value(s))
+            return false;
+        space(s);
+    } while (take(s, ','));
+    return take(s, '}') || wrong(s, "a comma or a closing brace was expected");
+}
+
+static bool array(struct scan *s)
+{
+    space(s);
+    if (take(s, ']'))
+        return true;
+    do {
+        if (!value(s))
+            return false;
+        space(s);
+    } while (take(s, ','));
+    return take(s, ']') || wrong(s, "a comma or a closing bracket was expected");
+}
+
+static bool nested(struct scan *s, bool (*inner)(struct scan *))
+{
+    s->at++;
+    if (++s->depth > JSON_DEPTH)
+        return wrong(s, "more than 32 levels");
+    bool ok = inner(s);
+    s->depth--;
+    return ok;
+}
+
+static bool value(struct scan *s)
+{
+    space(s);
+    if (s->at == s->end)
+        return wrong(s, "a value was expected");
+    switch (*s->at) {
+    case '{':
+        return nested(s, object);
+    case '[':
+        return nested(s, array);
+    case '"':
+        return string(s);
+    case 't':
+        return word(s, "true");
+    case 'f':
+        return word(s, "false");
+    case 'n':
+        return word(s, "null");
+    default:
+        return number(s);
+    }
+}
+
+int json_check(const char *text, size_t len, struct err *err)
+{
+    struct scan s = {.text = text, .at = text, .end = text + len};
+    if (value(&s)) {
+        space(&s);
+        if (s.at == s.end)
+            return 0;
+        wrong(&s, "bytes after the value");
+    }
+    return fail(err, ERR_MALFORMED, "not valid JSON: %s at byte %zu", s.why, (size_t)(s.at - text));
+}
+
+struct json_object *json_read(const char *text, size_t len, struct err *err)
+{
+    if (json_check(text, len, err) != 0)
+        return NULL;
+    struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH + 1);
+    if (tokener == NULL) {
+        fail(err, ERR_UNAVAILABLE, "no memory to read JSON");
+        return NULL;
+    }
+    struct json_object *tree = json_tokener_parse_ex(tokener, text, (int)len);
+    /* A number or literal at the very end is only complete once the tokener sees what follows it. */
+    if (tree == NULL && json_tokener_get_error(tokener) == json_tokener_continue)
+        tree = json_tokener_parse_ex(tokener, " ", 1);
+    if (tree == NULL && json_tokener_get_error(tokener) != json_tokener_success)
+        fail(err, ERR_MALFORMED, "not valid JSON: %s", json_tokener_error_desc(json_tokener_get_error(tokener)));
+    else if (tree == NULL)
+        fail(err, ERR_INVALID, "the JSON value is null");
+    json_tokener_free(tokener);
+    return tree;
+}
+
+struct str json_member(struct str object, const char *name)
+{
+    struct scan s = {.text = object.data, .at = object.data, .end = object.data + object.len};
+    size_t name_len = strlen(name);
+    space(&s);
+    if (!take(&s, '{'))
+        return (struct str){NULL, 0};
+    do {
+        space(&s);
+        const char *start = s.at;
+        if (!string(&s))
+            break;
+        bool found = (size_t)(s.at - start) == name_len + 2 && memcmp(start + 1, name, name_len) == 0;
+        space(&s);
+        if (!take(&s, ':'))
+            break;
+        space(&s);
+        start = s.at;
+        if (!value(&s))
+            break;
+        if (found)
+            return (struct str){start, (size_t)(s.at - start)};
+        space(&s);
+    } while (take(&s, ','));
+    return (struct str){NULL, 0};
+}
+
+struct str json_string(struct json_object *object, const char *name)
+{
+    struct json_object *member = NULL;
+    if (!json_object_object_get_ex(object, name, &member) || !json_object_is_type(member, json_type_string))
+        return (struct str){NULL, 0};
+    return (struct str){json_object_get_string(member), (size_t)json_object_get_string_len(member)};
+}

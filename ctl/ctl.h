@@ -1,0 +1,28 @@
+/*
+ * courantctl: what an operator does by hand. One file per command, and one table of them in main.c.
+ */
+#ifndef COURANT_CTL_CTL_H
+#define COURANT_CTL_CTL_H
+
+#include "base/conf.h"
+#include "sql/db.h"
+
+/* Exit statuses, the same for every command. */
+enum { CTL_OK = 0, CTL_REFUSED = 1, CTL_FAILED = 2 };
+
+struct ctl {
+    struct conf conf;
+    struct sql *db;
+    struct arena *arena;
+};
+
+/* argv[0] is the command's name. */
+int ctl_migrate(struct ctl *ctl, int argc, char **argv);
+int ctl_user(struct ctl *ctl, int argc, char **argv);
+int ctl_verify(struct ctl *ctl, int argc, char **argv);
+
+/* Says what went wrong on standard error; returns CTL_REFUSED for what the operator asked, CTL_FAILED for the rest. */
+int ctl_error(const struct err *err);
+int ctl_usage(const char *usage);
+
+#endif

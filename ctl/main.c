@@ -1,0 +1,88 @@
+/* courantctl: the table of its commands. */
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef COURANT_VERSION
+#define COURANT_VERSION "unknown"
+#endif
+
+enum { ARENA_LIMIT = 512 * 1024 * 1024 };
+
+static const struct {
+    const char *name, *summary;
+    int (*run)(struct ctl *ctl, int argc, char **argv);
+} COMMANDS[] = {
+    {"migrate", "bring the database's schema forward [--dry-run]", ctl_migrate},
+    {"user", "user add NAME --email E [--admin]", ctl_user},
+    {"verify", "prove that log, read models and bus agree", ctl_verify},
+};
+
+enum { COMMAND_COUNT = sizeof COMMANDS / sizeof COMMANDS[0] };
+
+static void help(FILE *out)
+{
+    fprintf(out, "usage: courantctl [--config FILE] COMMAND [ARGUMENT...]\n\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        fprintf(out, "  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+    fprintf(out, "\nExit status: 0 done, 1 refused or different, 2 could not be done. See courantctl(8).\n");
+}
+
+int ctl_error(const struct err *err)
+{
+    fprintf(stderr, "courantctl: %s\n", err->text);
+    return err->kind == ERR_UNAVAILABLE || err->kind == ERR_INTERNAL || err->kind == ERR_TRANSIENT ? CTL_FAILED
+                                                                                                    : CTL_REFUSED;
+}
+
+int ctl_usage(const char *usage)
+{
+    fprintf(stderr, "usage: courantctl %s\n", usage);
+    return CTL_FAILED;
+}
+
+static int run(const char *config, int argc, char **argv, int (*command)(struct ctl *, int, char **))
+{
+    struct ctl ctl = {.arena = arena_new(ARENA_LIMIT)};
+    struct err err;
+    int status;
+    if (ctl.arena == NULL)
+        fail(&err, ERR_UNAVAILABLE, "no memory");
+    if (ctl.arena == NULL || crypt_init(&err) != 0 || conf_load(&ctl.conf, config, "courantctl", &err) != 0 ||
+        sql_open(&ctl.db, &ctl.conf, &err) != 0)
+        status = ctl_error(&err);
+    else
+        status = command(&ctl, argc, argv);
+    sql_close(&ctl.db);
+    sql_end();
+    arena_free(&ctl.arena);
+    conf_wipe(&ctl.conf);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    const char *config = NULL;
+    int at = 1;
+    if (at < argc && strcmp(argv[at], "--config") == 0) {
+        config = at + 1 < argc ? argv[at + 1] : "";
+        at += 2;
+    }
+    if (at < argc && (strcmp(argv[at], "--help") == 0 || strcmp(argv[at], "help") == 0)) {
+        help(stdout);
+        return CTL_OK;
+    }
+    if (at < argc && strcmp(argv[at], "--version") == 0) {
+        printf("courantctl %s\n", COURANT_VERSION);
+        return CTL_OK;
+    }
+    for (size_t i = 0; at < argc && i < COMMAND_COUNT; i++)
+        if (strcmp(argv[at], COMMANDS[i].name) == 0)
+            return run(config, argc - at, argv + at, COMMANDS[i].run);
+    if (at < argc)
+        fprintf(stderr, "courantctl: there is no command %s\n", argv[at]);
+    help(stderr);
+    return CTL_FAILED;
+}

@@ -1,0 +1,49 @@
+/* courantctl migrate [--dry-run] [--from FOLDER] */
+#include "ctl/ctl.h"
+#include "sql/migrate.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#ifndef COURANT_PKGDATA
+#define COURANT_PKGDATA "/usr/share/courant"
+#endif
+
+static void say_applied(const struct migration *migration)
+{
+    printf("applied  %s\n", migration->name);
+    fflush(stdout);
+}
+
+static int dry_run(struct ctl *ctl, const char *folder)
+{
+    struct migrations migrations;
+    struct err err;
+    if (migrations_load(ctl->db, ctl->arena, folder, &migrations, &err) != 0)
+        return ctl_error(&err);
+    for (size_t i = 0; i < migrations.count; i++)
+        printf("%s  %s\n", migrations.list[i].applied ? "there   " : "to apply", migrations.list[i].name);
+    printf("%zu of %zu to apply; nothing was changed\n", migrations.pending, migrations.count);
+    return CTL_OK;
+}
+
+int ctl_migrate(struct ctl *ctl, int argc, char **argv)
+{
+    const char *folder = COURANT_PKGDATA "/migrations";
+    bool dry = false;
+    struct err err;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--dry-run") == 0)
+            dry = true;
+        else if (strcmp(argv[i], "--from") == 0 && i + 1 < argc)
+            folder = argv[++i];
+        else
+            return ctl_usage("migrate [--dry-run] [--from FOLDER]");
+    }
+    if (dry)
+        return dry_run(ctl, folder);
+    if (migrations_apply(ctl->db, ctl->arena, folder, say_applied, &err) != 0)
+        return ctl_error(&err);
+    printf("the schema is up to date\n");
+    return CTL_OK;
+}

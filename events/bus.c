@@ -1,0 +1,362 @@
+/* JetStream by nats.c. See bus.h. */
+#include "events/bus.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <nats/nats.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    RECONNECT_MS = 100,
+    PING_MS = 1000,
+    WRONG_LAST_SEQUENCE = 10071,
+    FEED_PENDING = 65536,
+    FEED_BYTES = 64 * 1024 * 1024,
+};
+
+struct bus {
+    const struct conf *conf;
+    natsConnection *connection;
+    jsCtx *jetstream;
+    natsSubscription *answers;
+    char inbox[80];
+    uint64_t batch;
+    atomic_uint epoch;
+};
+
+struct bus_feed {
+    natsSubscription *subscription;
+};
+
+static void on_reconnected(natsConnection *connection, void *closure)
+{
+    (void)connection;
+    struct bus *bus = closure;
+    atomic_fetch_add(&bus->epoch, 1);
+}
+
+static void on_error(natsConnection *connection, natsSubscription *subscription, natsStatus status, void *closure)
+{
+    (void)connection;
+    (void)subscription;
+    (void)closure;
+    /* A feed that falls behind loses messages here; the tail sees the gap and reads the log. */
+    log_debug("bus: %s", natsStatus_GetText(status));
+}
+
+static int unavailable(natsStatus status, const char *what, struct err *err)
+{
+    return fail(err, ERR_UNAVAILABLE, "bus: %s: %s", what, natsStatus_GetText(status));
+}
+
+static natsStatus connect_now(struct bus *bus)
+{
+    natsOptions *options = NULL;
+    natsStatus s = natsOptions_Create(&options);
+    if (s == NATS_OK)
+        s = natsOptions_SetURL(options, bus->conf->nats_url);
+    if (s == NATS_OK)
+        s = natsOptions_SetRetryOnFailedConnect(options, true, on_reconnected, bus);
+    if (s == NATS_OK)
+        s = natsOptions_SetReconnectedCB(options, on_reconnected, bus);
+    if (s == NATS_OK)
+        s = natsOptions_SetErrorHandler(options, on_error, bus);
+    if (s == NATS_OK)
+        s = natsOptions_SetMaxReconnect(options, -1);
+    if (s == NATS_OK)
+        s = natsOptions_SetReconnectWait(options, RECONNECT_MS);
+    if (s == NATS_OK)
+        s = natsOptions_SetReconnectJitter(options, RECONNECT_MS / 4, RECONNECT_MS / 4);
+    if (s == NATS_OK)
+        s = natsOptions_SetPingInterval(options, PING_MS);
+    if (s == NATS_OK)
+        s = natsOptions_SetMaxPingsOut(options, 2);
+    if (s == NATS_OK)
+        s = natsOptions_SetSendAsap(options, true);
+    if (s == NATS_OK)
+        s = natsConnection_Connect(&bus->connection, options);
+    natsOptions_Destroy(options);
+    return s == NATS_NOT_YET_CONNECTED ? NATS_OK : s;
+}
+
+int bus_open(struct bus **bus, const struct conf *conf, struct err *err)
+{
+    struct bus *b = *bus = calloc(1, sizeof *b);
+    jsOptions options;
+    natsInbox *inbox = NULL;
+    if (b == NULL)
+        return fail(err, ERR_UNAVAILABLE, "bus: no memory");
+    b->conf = conf;
+    jsOptions_Init(&options);
+    options.Wait = conf->nats_timeout_ms;
+    natsStatus s = connect_now(b);
+    if (s == NATS_OK)
+        s = natsConnection_JetStream(&b->jetstream, b->connection, &options);
+    if (s == NATS_OK)
+        s = natsInbox_Create(&inbox);
+    if (s == NATS_OK) {
+        char subject[96];
+        snprintf(b->inbox, sizeof b->inbox, "%.70s", inbox);
+        snprintf(subject, sizeof subject, "%s.*.*", b->inbox);
+        s = natsConnection_SubscribeSync(&b->answers, b->connection, subject);
+    }
+    natsInbox_Destroy(inbox);
+    if (s == NATS_OK)
+        return 0;
+    unavailable(s, "cannot start", err);
+    bus_close(bus);
+    return -1;
+}
+
+void bus_close(struct bus **bus)
+{
+    if (*bus == NULL)
+        return;
+    natsSubscription_Destroy((*bus)->answers);
+    jsCtx_Destroy((*bus)->jetstream);
+    /* Close first, so that no callback finds the bus gone. */
+    if ((*bus)->connection != NULL)
+        natsConnection_Close((*bus)->connection);
+    natsConnection_Destroy((*bus)->connection);
+    free(*bus);
+    *bus = NULL;
+}
+
+void bus_end(void)
+{
+    nats_Close();
+}
+
+bool bus_connected(const struct bus *bus)
+{
+    return natsConnection_Status(bus->connection) == NATS_CONN_STATUS_CONNECTED;
+}
+
+unsigned bus_epoch(const struct bus *bus)
+{
+    return atomic_load(&bus->epoch);
+}
+
+/* Limits retention without limits: anything else could roll the last sequence back or refuse to grow. */
+static natsStatus make_stream(struct bus *bus)
+{
+    char subject[CONF_TEXT + 2];
+    const char *subjects[] = {subject};
+    jsStreamConfig config;
+    snprintf(subject, sizeof subject, "%s.>", bus->conf->nats_subject);
+    jsStreamConfig_Init(&config);
+    config.Name = bus->conf->nats_stream;
+    config.Subjects = subjects;
+    config.SubjectsLen = 1;
+    config.Retention = js_LimitsPolicy;
+    config.Storage = js_FileStorage;
+    config.Discard = js_DiscardOld;
+    config.DenyDelete = true;
+    return js_AddStream(NULL, bus->jetstream, &config, NULL, NULL);
+}
+
+int bus_last(struct bus *bus, int64_t *last, struct err *err)
+{
+    jsStreamInfo *info = NULL;
+    jsErrCode code = 0;
+    if (!bus_connected(bus))
+        return fail(err, ERR_UNAVAILABLE, "bus: not connected");
+    natsStatus s = js_GetStreamInfo(&info, bus->jetstream, bus->conf->nats_stream, NULL, &code);
+    if (s == NATS_NOT_FOUND) {
+        s = make_stream(bus);
+        if (s == NATS_OK)
+            s = js_GetStreamInfo(&info, bus->jetstream, bus->conf->nats_stream, NULL, &code);
+    }
+    if (s != NATS_OK)
+        return unavailable(s, "the stream's state", err);
+    *last = (int64_t)info->State.LastSeq;
+    jsStreamInfo_Destroy(info);
+    return 0;
+}
+
+static natsStatus send_one(struct bus *bus, struct arena *arena, const struct envelope *event, size_t index)
+{
+    char subject[CONF_TEXT + 80], reply[128], expected[24];
+    natsMsg *message = NULL;
+    struct str text = event_message(arena, event);
+    if (text.data == NULL)
+        return NATS_NO_MEMORY;
+    snprintf(subject, sizeof subject, "%s.%.64s", bus->conf->nats_subject, event->type);
+    snprintf(reply, sizeof reply, "%s.%" PRIu64 ".%zu", bus->inbox, bus->batch, index);
+    snprintf(expected, sizeof expected, "%" PRId64, event->position - 1);
+    natsStatus s = natsMsg_Create(&message, subject, reply, text.data, (int)text.len);
+    if (s == NATS_OK)
+        s = natsMsgHeader_Set(message, "Nats-Expected-Last-Sequence", expected);
+    if (s == NATS_OK)
+        s = natsConnection_PublishMsg(bus->connection, message);
+    natsMsg_Destroy(message);
+    return s;
+}
+
+/*
+ * One answer: «{"stream":…,"seq":N}», or «{"error":{"err_code":10071,"description":"wrong last sequence: N"},"seq":0}».
+ * Both hold "seq", so the error is looked at first.
+ */
+static int read_answer(const char *text, size_t len, int64_t *last, struct err *err)
+{
+    struct json_object *answer = json_read(text, len, err), *error = NULL, *code = NULL, *seq = NULL;
+    if (answer == NULL)
+        return -1;
+    int status = 0;
+    if (json_object_object_get_ex(answer, "error", &error)) {
+        struct str why = json_string(error, "description");
+        const char *colon = why.data != NULL ? strrchr(why.data, ':') : NULL;
+        json_object_object_get_ex(error, "err_code", &code);
+        if (code != NULL && json_object_get_int(code) == WRONG_LAST_SEQUENCE && colon != NULL) {
+            *last = strtoll(colon + 1, NULL, 10);
+            status = fail(err, ERR_CONFLICT, "bus: its last sequence is %" PRId64, *last);
+        } else {
+            status = fail(err, ERR_UNAVAILABLE, "bus: %.200s", why.data != NULL ? why.data : "an error without a text");
+        }
+    } else if (json_object_object_get_ex(answer, "seq", &seq)) {
+        *last = json_object_get_int64(seq);
+    } else {
+        status = fail(err, ERR_UNAVAILABLE, "bus: an answer without a sequence");
+    }
+    json_object_put(answer);
+    return status;
+}
+
+/* Waits for this batch's next answer; those of an earlier one that came late are dropped. */
+static natsStatus next_answer(struct bus *bus, int64_t until, natsMsg **message)
+{
+    char prefix[112];
+    int len = snprintf(prefix, sizeof prefix, "%s.%" PRIu64 ".", bus->inbox, bus->batch);
+    for (;;) {
+        int64_t left = (until - clock_steady() + 999) / 1000;
+        if (left <= 0)
+            return NATS_TIMEOUT;
+        natsStatus s = natsSubscription_NextMsg(message, bus->answers, left);
+        if (s != NATS_OK || strncmp(natsMsg_GetSubject(*message), prefix, (size_t)len) == 0)
+            return s;
+        natsMsg_Destroy(*message);
+        *message = NULL;
+    }
+}
+
+static int await_answers(struct bus *bus, size_t count, int64_t *last, struct err *err)
+{
+    int status = 0;
+    int64_t until = clock_steady() + bus->conf->nats_timeout_ms * 1000;
+    for (size_t i = 0; i < count; i++) {
+        natsMsg *message = NULL;
+        int64_t sequence = -1;
+        natsStatus s = next_answer(bus, until, &message);
+        if (s != NATS_OK)
+            return status != 0 ? status : unavailable(s, "publish", err);
+        if (natsMsg_IsNoResponders(message)) {
+            /* No stream takes the subject. Every message of the batch is answered so. */
+            *last = 0;
+            status = fail(err, ERR_CONFLICT, "bus: there is no stream");
+        } else if (read_answer(natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message), &sequence,
+                               status == 0 ? err : NULL) != 0) {
+            status = -1;
+        }
+        natsMsg_Destroy(message);
+        if (sequence > *last)
+            *last = sequence;
+        /* The first refusal refuses all behind it, and says all there is to know. */
+        if (status != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int bus_publish(struct bus *bus, struct arena *arena, const struct envelope *events, size_t count, int64_t *last,
+                struct err *err)
+{
+    *last = -1;
+    if (!bus_connected(bus))
+        return fail(err, ERR_UNAVAILABLE, "bus: not connected");
+    bus->batch++;
+    for (size_t i = 0; i < count; i++) {
+        natsStatus s = send_one(bus, arena, &events[i], i);
+        if (s != NATS_OK)
+            return unavailable(s, "publish", err);
+    }
+    return await_answers(bus, count, last, err);
+}
+
+int bus_get(struct bus *bus, struct arena *arena, int64_t sequence, struct envelope *event, struct err *err)
+{
+    natsMsg *message = NULL;
+    natsStatus s = js_GetMsg(&message, bus->jetstream, bus->conf->nats_stream, (uint64_t)sequence, NULL, NULL);
+    if (s == NATS_NOT_FOUND)
+        return fail(err, ERR_ABSENT, "bus: there is no message %" PRId64, sequence);
+    if (s != NATS_OK)
+        return unavailable(s, "get", err);
+    int status = event_from_message(arena, natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message), event, err);
+    natsMsg_Destroy(message);
+    return status;
+}
+
+int bus_subscribe(struct bus *bus, int64_t from, struct bus_feed **feed, struct err *err)
+{
+    char subject[CONF_TEXT + 2];
+    jsSubOptions options;
+    *feed = NULL;
+    if (!bus_connected(bus))
+        return fail(err, ERR_UNAVAILABLE, "bus: not connected");
+    struct bus_feed *f = calloc(1, sizeof *f);
+    if (f == NULL)
+        return fail(err, ERR_UNAVAILABLE, "bus: no memory");
+    snprintf(subject, sizeof subject, "%s.>", bus->conf->nats_subject);
+    jsSubOptions_Init(&options);
+    options.Stream = bus->conf->nats_stream;
+    options.ManualAck = true;
+    options.Config.DeliverPolicy = js_DeliverByStartSequence;
+    options.Config.OptStartSeq = (uint64_t)from;
+    options.Config.AckPolicy = js_AckNone;
+    options.Config.MemoryStorage = true;
+    natsStatus s = js_SubscribeSync(&f->subscription, bus->jetstream, subject, NULL, &options, NULL);
+    if (s == NATS_OK)
+        s = natsSubscription_SetPendingLimits(f->subscription, FEED_PENDING, FEED_BYTES);
+    if (s != NATS_OK) {
+        bus_unsubscribe(&f);
+        return unavailable(s, "subscribe", err);
+    }
+    *feed = f;
+    return 0;
+}
+
+void bus_unsubscribe(struct bus_feed **feed)
+{
+    if (*feed == NULL)
+        return;
+    natsSubscription_Destroy((*feed)->subscription);
+    free(*feed);
+    *feed = NULL;
+}
+
+int bus_next(struct bus_feed *feed, struct arena *arena, int64_t timeout_us, struct envelope *event, struct err *err)
+{
+    natsMsg *message = NULL;
+    jsMsgMetaData *meta = NULL;
+    int64_t millis = timeout_us / 1000;
+    natsStatus s = natsSubscription_NextMsg(&message, feed->subscription, millis > 0 ? millis : 1);
+    if (s == NATS_TIMEOUT)
+        return 0;
+    if (s != NATS_OK)
+        return unavailable(s, "feed", err);
+    s = natsMsg_GetMetaData(&meta, message);
+    int status = s == NATS_OK ? event_from_message(arena, natsMsg_GetData(message),
+                                                   (size_t)natsMsg_GetDataLength(message), event, err)
+                              : unavailable(s, "a message without a sequence", err);
+    if (status == 0 && (uint64_t)event->position != meta->Sequence.Stream)
+        status = fail(err, ERR_MALFORMED, "bus: sequence %" PRIu64 " holds position %" PRId64, meta->Sequence.Stream,
+                      event->position);
+    jsMsgMetaData_Destroy(meta);
+    natsMsg_Destroy(message);
+    return status == 0 ? 1 : -1;
+}

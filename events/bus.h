@@ -1,0 +1,48 @@
+/*
+ * The bus: the JetStream stream that holds the same events as the log, at the same sequence numbers (invariant 4).
+ *
+ * A connection is made in the background and made again for ever; while it is down every call fails at once with
+ * ERR_UNAVAILABLE. A call waits at most nats.timeout_ms. Use one bus from one thread, and open it after fork.
+ */
+#ifndef COURANT_EVENTS_BUS_H
+#define COURANT_EVENTS_BUS_H
+
+#include "base/conf.h"
+#include "events/event.h"
+
+struct bus;
+
+int bus_open(struct bus **bus, const struct conf *conf, struct err *err);
+void bus_close(struct bus **bus);
+/* Ends the client library's threads; once, at the end of a process, when every bus is closed. */
+void bus_end(void);
+bool bus_connected(const struct bus *bus);
+/* Rises with every reconnection: a subscription from before it may have missed something. */
+unsigned bus_epoch(const struct bus *bus);
+
+/* The last sequence of the stream, which is made where there is none. */
+int bus_last(struct bus *bus, int64_t *last, struct err *err);
+
+/*
+ * Publishes events of successive positions, all sent before the first answer is awaited, each only if it comes next.
+ * *last: the bus's last sequence as far as the answers tell, or -1. 0 when all are on the bus; -1 with ERR_CONFLICT
+ * when the bus is elsewhere (*last says where), or ERR_UNAVAILABLE.
+ */
+int bus_publish(struct bus *bus, struct arena *arena, const struct envelope *events, size_t count, int64_t *last,
+                struct err *err);
+
+/* One message by its sequence, for verify; the event's texts are in the arena. */
+int bus_get(struct bus *bus, struct arena *arena, int64_t sequence, struct envelope *event, struct err *err);
+
+/* A live reading of the stream from a sequence on. */
+struct bus_feed;
+int bus_subscribe(struct bus *bus, int64_t from, struct bus_feed **feed, struct err *err);
+void bus_unsubscribe(struct bus_feed **feed);
+
+/*
+ * The next message: 1 and the event, whose texts are in the arena and whose position is its sequence; 0 when none came
+ * in time; -1 when the feed is of no more use.
+ */
+int bus_next(struct bus_feed *feed, struct arena *arena, int64_t timeout_us, struct envelope *event, struct err *err);
+
+#endif

@@ -1,0 +1,102 @@
+/* The event log. See eventlog.h. */
+#include "events/eventlog.h"
+
+#include "base/clock.h"
+
+#include <string.h>
+
+int eventlog_head(struct sql *db, struct arena *arena, struct log_head *head, struct err *err)
+{
+    struct sql_rows rows;
+    if (sql_select(db, arena, "SELECT position, hash FROM log_head WHERE one = 1", NULL, 0, &rows, err) != 0)
+        return -1;
+    if (rows.count != 1 || SQL_CELL(&rows, 0, 1).len != SHA256_SIZE)
+        return fail(err, ERR_INTERNAL, "log_head has no row: the database is not migrated");
+    head->position = sql_number(SQL_CELL(&rows, 0, 0));
+    memcpy(head->hash, SQL_CELL(&rows, 0, 1).data, SHA256_SIZE);
+    return 0;
+}
+
+static bool take_row(const struct sql_rows *rows, size_t i, struct envelope *event)
+{
+    struct str id = SQL_CELL(rows, i, 1), digest = SQL_CELL(rows, i, 9), hash = SQL_CELL(rows, i, 10);
+    if (id.len != ID_LEN || digest.len != SHA256_SIZE || hash.len != SHA256_SIZE)
+        return false;
+    *event = (struct envelope){.position = sql_number(SQL_CELL(rows, i, 0)),
+                            .stream = SQL_CELL(rows, i, 2).data,
+                            .version = sql_number(SQL_CELL(rows, i, 3)),
+                            .type = SQL_CELL(rows, i, 4).data,
+                            .audience = SQL_CELL(rows, i, 5).data,
+                            .data = SQL_CELL(rows, i, 6),
+                            .metadata = SQL_CELL(rows, i, 7),
+                            .recorded_at = clock_parse(SQL_CELL(rows, i, 8).data, SQL_CELL(rows, i, 8).len)};
+    memcpy(event->id, id.data, ID_TEXT);
+    memcpy(event->digest, digest.data, SHA256_SIZE);
+    memcpy(event->hash, hash.data, SHA256_SIZE);
+    return true;
+}
+
+int eventlog_read(struct sql *db, struct arena *arena, int64_t after, size_t limit, struct event_list *list,
+                  struct err *err)
+{
+    struct sql_rows rows;
+    *list = (struct event_list){0};
+    if (sql_select(db, arena,
+                   "SELECT position, id, stream, version, type, audience, data, metadata, recorded_at, digest, hash "
+                   "FROM events WHERE position > ? ORDER BY position LIMIT ?",
+                   SQL_ARGS(SQL_INT(after), SQL_INT(limit)), &rows, err) != 0)
+        return -1;
+    list->events = arena_alloc(arena, (rows.count + 1) * sizeof *list->events);
+    if (list->events == NULL)
+        return fail(err, ERR_INTERNAL, "no room for %zu events", rows.count);
+    for (size_t i = 0; i < rows.count; i++) {
+        if (!take_row(&rows, i, &list->events[i]))
+            return fail(err, ERR_INTERNAL, "the event after position %lld is damaged", (long long)after + (long long)i);
+        if (list->events[i].position != after + 1 + (int64_t)i)
+            break;
+        list->count++;
+    }
+    return 0;
+}
+
+int eventlog_find(struct sql *db, struct arena *arena, const char *id, int64_t *position, struct err *err)
+{
+    struct sql_rows rows;
+    if (sql_select(db, arena, "SELECT position FROM events WHERE id = ?", SQL_ARGS(SQL_TEXT(id)), &rows, err) != 0)
+        return -1;
+    *position = rows.count == 1 ? sql_number(SQL_CELL(&rows, 0, 0)) : 0;
+    return 0;
+}
+
+int eventlog_fence(struct sql *db, struct err *err)
+{
+    return sql_exec(db, "UPDATE log_fence SET count = count + 1 WHERE one = 1", NULL, 0, NULL, err);
+}
+
+/*
+ * p and h go through the chain in variables of the block, so that log_head is read once, under its lock, and written
+ * once. Whatever fails, the batch's handler rolls back, and the position is as it was.
+ */
+static const char *const TAKE = "BEGIN DECLARE p BIGINT UNSIGNED; DECLARE h BINARY(32); "
+                                "SELECT position, hash INTO p, h FROM log_head WHERE one = 1 FOR UPDATE";
+static const char *const INSERT =
+    "SET p = p + 1, h = UNHEX(SHA2(CONCAT(h, ?), 256)); "
+    "INSERT INTO events (position, id, stream, version, type, audience, data, metadata, recorded_at, digest, hash) "
+    "VALUES (p, ?, ?, ?, ?, ?, ?, ?, ?, ?, h)";
+static const char *const GIVE = "UPDATE log_head SET position = p, hash = h WHERE one = 1; "
+                                "SET @courant_position = p; END";
+
+void eventlog_append(struct sql_batch *batch, const struct envelope *events, size_t count)
+{
+    sql_batch_add(batch, TAKE, NULL, 0);
+    for (size_t i = 0; i < count; i++) {
+        const struct envelope *event = &events[i];
+        sql_batch_add(batch, INSERT,
+                      SQL_ARGS(SQL_BYTES(event->digest, SHA256_SIZE), SQL_TEXT(event->id), SQL_TEXT(event->stream),
+                               SQL_INT(event->version), SQL_TEXT(event->type), SQL_TEXT(event->audience),
+                               SQL_STR(event->data), SQL_STR(event->metadata), sql_moment(batch, event->recorded_at),
+                               SQL_BYTES(event->digest, SHA256_SIZE)));
+    }
+    sql_batch_add(batch, GIVE, NULL, 0);
+    sql_batch_result(batch, "SELECT @courant_position");
+}

@@ -1,0 +1,217 @@
+/*
+ * The tail. See tail.h.
+ *
+ * Two states: with a feed (live) and without (polling). A feed is taken up only when the log was read to its end and
+ * the bus holds all of that; since the feed begins at cursor + 1, whatever is committed meanwhile comes through it. A
+ * feed is given up when it breaks, when the connection was made again (a server that restarted has forgotten it), and
+ * when after a second of quiet the log holds what the feed did not bring.
+ */
+#include "events/tail.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "events/bus.h"
+#include "events/publisher.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum {
+    POLL_US = 20000,
+    QUIET_US = 1000000,
+    FEED_RETRY_US = 500000,
+    TROUBLE_US = 200000,
+    COMPLAIN_US = 10000000,
+    CHUNK = 100,
+};
+
+struct tail {
+    struct sql *db;
+    struct bus *bus;
+    struct lane *lane;
+    struct bus_feed *feed;
+    unsigned epoch; /* of the bus connection that the feed belongs to */
+    int64_t cursor;
+    int64_t quiet_since, next_feed, next_complaint; /* clock_steady */
+};
+
+int tail_open(struct tail **tail, const struct conf *conf, int64_t after, struct err *err)
+{
+    struct tail *t = *tail = calloc(1, sizeof *t);
+    struct arena *arena = arena_new(65536);
+    struct log_head head = {0};
+    if (t == NULL || arena == NULL || (t->lane = lane_new(false)) == NULL) {
+        fail(err, ERR_UNAVAILABLE, "tail: no memory");
+    } else if (sql_open(&t->db, conf, err) == 0 && eventlog_head(t->db, arena, &head, err) == 0 &&
+               eventlog_fence(t->db, err) == 0 && bus_open(&t->bus, conf, err) == 0) {
+        t->cursor = after == TAIL_FROM_NOW ? head.position : after;
+        t->quiet_since = clock_steady();
+        arena_free(&arena);
+        return 0;
+    }
+    arena_free(&arena);
+    tail_close(tail);
+    return -1;
+}
+
+void tail_close(struct tail **tail)
+{
+    if (*tail == NULL)
+        return;
+    bus_unsubscribe(&(*tail)->feed);
+    bus_close(&(*tail)->bus);
+    sql_close(&(*tail)->db);
+    lane_free(&(*tail)->lane);
+    free(*tail);
+    *tail = NULL;
+}
+
+int64_t tail_position(const struct tail *tail)
+{
+    return tail->cursor;
+}
+
+static void sleep_us(int64_t span)
+{
+    if (span <= 0)
+        return;
+    struct timespec time = {span / 1000000, (long)(span % 1000000) * 1000};
+    nanosleep(&time, NULL);
+}
+
+static void complain(struct tail *tail, const struct err *err)
+{
+    int64_t now = clock_steady();
+    if (now < tail->next_complaint)
+        return;
+    log_warning("tail at position %" PRId64 ": %s", tail->cursor, err->text);
+    tail->next_complaint = now + COMPLAIN_US;
+}
+
+/* Events of the log after the cursor, made durable before anybody sees them. False: the database cannot say. */
+static bool read_log(struct tail *tail, struct arena *arena, struct event_list *list)
+{
+    struct err err;
+    if (eventlog_read(tail->db, arena, tail->cursor, CHUNK, list, &err) == 0 &&
+        (list->count == 0 || eventlog_fence(tail->db, &err) == 0))
+        return true;
+    *list = (struct event_list){0};
+    complain(tail, &err);
+    return false;
+}
+
+static void drop_feed(struct tail *tail)
+{
+    bus_unsubscribe(&tail->feed);
+    tail->next_feed = 0;
+}
+
+/* The bus follows the log and is never ahead of it, unless the database was restored from an older copy. */
+static bool is_prefix(struct tail *tail, struct arena *arena, int64_t last)
+{
+    struct err err;
+    struct log_head head;
+    if (last <= tail->cursor)
+        return true;
+    if (eventlog_head(tail->db, arena, &head, &err) != 0) {
+        complain(tail, &err);
+        return false;
+    }
+    if (last <= head.position)
+        return true;
+    fail(&err, ERR_INTERNAL, "the bus is at %" PRId64 ", ahead of the log at %" PRId64 ": it is not followed", last,
+         head.position);
+    complain(tail, &err);
+    return false;
+}
+
+/* The log was read to its end at the cursor: brings the bus there, one step at a time, then subscribes behind it. */
+static bool take_feed(struct tail *tail, struct arena *arena)
+{
+    struct err err = {0};
+    int64_t last = 0;
+    unsigned epoch = bus_epoch(tail->bus);
+    tail->next_feed = clock_steady() + FEED_RETRY_US;
+    if (bus_last(tail->bus, &last, &err) != 0) {
+        complain(tail, &err);
+        return false;
+    }
+    if (!is_prefix(tail, arena, last))
+        return false;
+    if (last < tail->cursor) {
+        int done = publish_missing(tail->bus, tail->db, tail->lane, arena, tail->cursor, &err);
+        if (done < 0)
+            complain(tail, &err);
+        else
+            tail->next_feed = 0;
+        return false;
+    }
+    if (bus_subscribe(tail->bus, tail->cursor + 1, &tail->feed, &err) != 0) {
+        complain(tail, &err);
+        return false;
+    }
+    tail->epoch = epoch;
+    tail->quiet_since = clock_steady();
+    return true;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Without a feed: what the log has; when it has no more, a feed. True when it is worth going on at once. */
+static bool poll_log(struct tail *tail, struct arena *arena, int64_t until, struct event_list *list)
+{
+    bool readable = read_log(tail, arena, list);
+    if (list->count > 0)
+        return true;
+    if (readable && bus_connected(tail->bus) && clock_steady() >= tail->next_feed && take_feed(tail, arena))
+        return true;
+    if (tail->next_feed != 0 || !readable)
+        sleep_us(earlier(readable ? POLL_US : TROUBLE_US, until - clock_steady()));
+    return false;
+}
+
+/* With a feed: the next message, or after a second of quiet a look at the log. */
+static void read_feed(struct tail *tail, struct arena *arena, int64_t until, struct event_list *list)
+{
+    struct err err;
+    struct envelope *event = arena_alloc(arena, sizeof *event);
+    int64_t wait = earlier(until, tail->quiet_since + QUIET_US) - clock_steady();
+    int got = event != NULL ? bus_next(tail->feed, arena, earlier(wait, POLL_US), event, &err)
+                            : fail(&err, ERR_INTERNAL, "no room for an event");
+    if (got < 0) {
+        complain(tail, &err);
+        drop_feed(tail);
+        tail->next_feed = clock_steady() + FEED_RETRY_US;
+    } else if (got > 0) {
+        tail->quiet_since = clock_steady();
+        if (event->position == tail->cursor + 1)
+            *list = (struct event_list){event, 1};
+        else if (event->position > tail->cursor)
+            read_log(tail, arena, list);
+    } else if (clock_steady() - tail->quiet_since >= QUIET_US) {
+        tail->quiet_since = clock_steady();
+        read_log(tail, arena, list);
+        if (list->count > 0)
+            drop_feed(tail);
+    }
+}
+
+void tail_next(struct tail *tail, struct arena *arena, int64_t timeout_us, struct event_list *list)
+{
+    int64_t until = clock_steady() + timeout_us;
+    *list = (struct event_list){0};
+    do {
+        if (tail->feed != NULL && (!bus_connected(tail->bus) || bus_epoch(tail->bus) != tail->epoch))
+            drop_feed(tail);
+        if (tail->feed != NULL)
+            read_feed(tail, arena, until, list);
+        else
+            poll_log(tail, arena, until, list);
+    } while (list->count == 0 && clock_steady() < until);
+    if (list->count > 0)
+        tail->cursor = list->events[list->count - 1].position;
+}

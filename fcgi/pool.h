@@ -1,0 +1,23 @@
+/*
+ * The pool: forks workers, starts again those that end, and ends or replaces them on signals.
+ *
+ * SIGTERM, SIGINT: every worker finishes its request; who has not after 20 s is killed. SIGHUP: the configuration is read
+ * again and the workers are replaced one by one; one that cannot be read changes nothing.
+ */
+#ifndef COURANT_FCGI_POOL_H
+#define COURANT_FCGI_POOL_H
+
+#include "base/conf.h"
+#include "events/publisher.h"
+
+struct pool_setup {
+    struct conf *conf;
+    const char *conf_path;
+    int listen_fd;
+    struct lane *lane;
+};
+
+/* Returns the exit status of the program when the last worker has ended. */
+int pool_run(struct pool_setup *setup);
+
+#endif

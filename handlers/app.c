@@ -1,0 +1,71 @@
+/* The routes, and what several handlers need. See app.h. */
+#include "handlers/app.h"
+
+#include "base/json.h"
+#include "domain/model.h"
+
+#include <string.h>
+#include <strings.h>
+
+const struct route ROUTES[] = {
+    {"POST", "/api/articles", ROUTE_USER, articles_create},
+    {"GET", "/api/articles", ROUTE_ANYONE, articles_list},
+    {"GET", "/api/articles/{id}", ROUTE_ANYONE, articles_get},
+    {"POST", "/api/auth/login", ROUTE_OPEN, auth_login},
+    {"GET", "/api/auth", ROUTE_USER, auth_whoami},
+    {"GET", "/livez", ROUTE_OPEN, health_live},
+    {"GET", "/readyz", ROUTE_OPEN, health_ready},
+};
+
+const size_t ROUTE_COUNT = sizeof ROUTES / sizeof ROUTES[0];
+
+struct app *app_of(const struct exchange *exchange)
+{
+    return exchange->app;
+}
+
+struct json_object *app_read_json(struct exchange *exchange)
+{
+    struct err err;
+    const char *type = http_header(exchange->request, "content-type");
+    if (type == NULL || strncasecmp(type, "application/json", 16) != 0 || strchr("; \t", type[16]) == NULL) {
+        http_send_problem(exchange->response, exchange->request, 415, "The body must be application/json.", NULL);
+        return NULL;
+    }
+    struct json_object *json = json_read(exchange->request->body.data, exchange->request->body.len, &err);
+    if (json == NULL)
+        http_send_error(exchange->response, exchange->request, &err, NULL);
+    return json;
+}
+
+bool app_database(struct exchange *exchange)
+{
+    struct app *app = app_of(exchange);
+    struct err err;
+    if (app->db != NULL || sql_open(&app->db, app->conf, &err) == 0)
+        return true;
+    http_send_error(exchange->response, exchange->request, &err, NULL);
+    return false;
+}
+
+bool app_dispatch(struct exchange *exchange, struct command *command)
+{
+    struct app *app = app_of(exchange);
+    struct faults faults;
+    struct err err;
+    command->conf = app->conf;
+    command->arena = exchange->arena;
+    command->source = "http";
+    command->trace_id = exchange->request->trace_id;
+    if (command->actor == NULL)
+        command->actor = &exchange->actor;
+    if (!app_database(exchange))
+        return false;
+    if (command_dispatch(app->db, &MODEL, command, &app->committed, &faults, &err) != 0) {
+        app->committed.count = 0;
+        http_send_error(exchange->response, exchange->request, &err, &faults);
+        return false;
+    }
+    http_add_header_number(exchange->response, "Courant-Position", app->committed.position);
+    return true;
+}

@@ -1,0 +1,47 @@
+/*
+ * What the handlers of one worker share, and the table of its routes. A handler turns a request into a command or a
+ * query, and the result into an answer; a worker publishes what `committed` holds once the answer is on its way.
+ */
+#ifndef COURANT_HANDLERS_APP_H
+#define COURANT_HANDLERS_APP_H
+
+#include "base/conf.h"
+#include "events/command.h"
+#include "http/router.h"
+#include "sql/db.h"
+
+#include <json-c/json.h>
+
+struct app {
+    const struct conf *conf;
+    struct sql *db;          /* NULL until the database could be reached */
+    struct outcome committed; /* of this request's command; count 0: none */
+};
+
+extern const struct route ROUTES[];
+extern const size_t ROUTE_COUNT;
+
+struct app *app_of(const struct exchange *exchange);
+
+/* The request's body as JSON, to be released with json_object_put; or NULL, and the problem is the answer. */
+struct json_object *app_read_json(struct exchange *exchange);
+
+/*
+ * Dispatches a command of the exchange's actor; false, and the problem is the answer. On success the outcome is in
+ * committed, and Courant-Position is set.
+ */
+bool app_dispatch(struct exchange *exchange, struct command *command);
+
+/* A connection to the database; false, and 503 is the answer. */
+bool app_database(struct exchange *exchange);
+
+/* The handlers, in their files by group. */
+void articles_create(struct exchange *exchange);
+void articles_list(struct exchange *exchange);
+void articles_get(struct exchange *exchange);
+void auth_login(struct exchange *exchange);
+void auth_whoami(struct exchange *exchange);
+void health_live(struct exchange *exchange);
+void health_ready(struct exchange *exchange);
+
+#endif

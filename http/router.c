@@ -1,0 +1,68 @@
+/* Routing. See router.h. */
+#include "http/router.h"
+
+#include <string.h>
+
+static bool path_matches(const char *pattern, const struct http_request *request, const char **id)
+{
+    *id = NULL;
+    for (size_t i = 0; i < request->segment_count; i++) {
+        if (*pattern != '/')
+            return false;
+        pattern++;
+        size_t len = strcspn(pattern, "/");
+        struct str segment = request->segments[i];
+        if (len == 4 && memcmp(pattern, "{id}", 4) == 0 && segment.len > 0)
+            *id = segment.data;
+        else if (segment.len != len || memcmp(segment.data, pattern, len) != 0)
+            return false;
+        pattern += len;
+    }
+    return *pattern == '\0';
+}
+
+static bool method_matches(const struct route *route, const char *method)
+{
+    return strcmp(route->method, strcmp(method, "HEAD") == 0 ? "GET" : method) == 0;
+}
+
+static void refuse(const struct route *routes, size_t count, struct exchange *exchange)
+{
+    struct buf allow;
+    const char *id;
+    buf_init(&allow, exchange->arena);
+    for (size_t i = 0; i < count; i++)
+        if (path_matches(routes[i].path, exchange->request, &id))
+            buf_printf(&allow, "%s%s, ", routes[i].method, strcmp(routes[i].method, "GET") == 0 ? ", HEAD" : "");
+    if (allow.len == 0) {
+        http_send_problem(exchange->response, exchange->request, 404, "There is nothing at this path.", NULL);
+        return;
+    }
+    buf_add(&allow, "OPTIONS", sizeof "OPTIONS");
+    if (strcmp(exchange->request->method, "OPTIONS") == 0)
+        exchange->response->status = 204;
+    else
+        http_send_problem(exchange->response, exchange->request, 405, "This path does not take this method.", NULL);
+    http_add_header(exchange->response, "Allow", buf_str(&allow).data);
+}
+
+void router_dispatch(const struct route *routes, size_t count, const struct conf *conf, struct exchange *exchange)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct route *route = &routes[i];
+        if (!method_matches(route, exchange->request->method) ||
+            !path_matches(route->path, exchange->request, &exchange->id))
+            continue;
+        exchange->actor = ANONYMOUS;
+        if (route->access != ROUTE_OPEN &&
+            !http_authenticate(exchange->request, conf, &exchange->actor, exchange->response))
+            return;
+        if (route->access == ROUTE_USER && exchange->actor.user_id == NULL) {
+            http_send_unauthorized(exchange->response, exchange->request, "This call needs an access token.");
+            return;
+        }
+        route->handle(exchange);
+        return;
+    }
+    refuse(routes, count, exchange);
+}

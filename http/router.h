@@ -1,0 +1,38 @@
+/*
+ * From a method and a path to a handler, by one table.
+ */
+#ifndef COURANT_HTTP_ROUTER_H
+#define COURANT_HTTP_ROUTER_H
+
+#include "http/auth.h"
+
+/* One request on its way through a handler. */
+struct exchange {
+    struct http_request *request;
+    struct http_response *response;
+    struct actor actor;
+    struct arena *arena;
+    const char *id; /* what {id} stood for in the path; NULL where the route has none */
+    void *app;      /* what the program's handlers share */
+};
+
+enum route_access {
+    ROUTE_OPEN,   /* credentials are not looked at */
+    ROUTE_ANYONE, /* credentials may be missing, but not wrong */
+    ROUTE_USER,   /* only with valid credentials */
+};
+
+struct route {
+    const char *method;
+    const char *path; /* «/api/articles/{id}» */
+    enum route_access access;
+    void (*handle)(struct exchange *exchange);
+};
+
+/*
+ * Finds the route, authenticates and calls the handler. 404 without a route for the path, 405 with Allow without one for
+ * the method; HEAD is answered where GET is, OPTIONS everywhere.
+ */
+void router_dispatch(const struct route *routes, size_t count, const struct conf *conf, struct exchange *exchange);
+
+#endif

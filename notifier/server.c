@@ -1,0 +1,287 @@
+/* The loop of the notifier. See server.h. */
+#include "notifier/server.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "http/head.h"
+#include "notifier/request.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { ARENA_LIMIT = 4 * 1024 * 1024, REQUEST_US = 10000000, DRAIN_US = 2000000, ACCEPTS = 64 };
+
+void server_end(struct stream *stream)
+{
+    struct server *server = stream->server;
+    event_del(&stream->readable);
+    event_del(&stream->writable);
+    close(stream->fd);
+    if (stream->previous != NULL)
+        stream->previous->next = stream->next;
+    else
+        server->streams = stream->next;
+    if (stream->next != NULL)
+        stream->next->previous = stream->previous;
+    server->count--;
+    if (stream->wish != NULL)
+        stream->wish->client = NULL;
+    record_drop(&stream->partial);
+    while (stream->batch_at < stream->batch.count)
+        record_drop(&stream->batch.items[stream->batch_at++]);
+    free(stream->batch.items);
+    free(stream->input);
+    free(stream->text);
+    free(stream->identity);
+    free(stream);
+}
+
+/* What comes after the head is of no interest, but its end is. */
+static void read_rest(struct stream *stream)
+{
+    char nothing[1024];
+    ssize_t got = recv(stream->fd, nothing, sizeof nothing, MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+        server_end(stream);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *context)
+{
+    (void)what;
+    struct stream *stream = context;
+    if (stream->input == NULL) {
+        read_rest(stream);
+        return;
+    }
+    ssize_t got = recv(fd, stream->input + stream->input_len, HEAD_MOST - stream->input_len, MSG_DONTWAIT);
+    if (got <= 0) {
+        if (got == 0 || (errno != EAGAIN && errno != EINTR))
+            server_end(stream);
+        return;
+    }
+    stream->input_len += (size_t)got;
+    size_t head = http_head_length(stream->input, stream->input_len);
+    if (head == 0 && stream->input_len < HEAD_MOST)
+        return;
+    arena_reset(stream->server->arena);
+    if (head > 0)
+        request_answer(stream, head);
+    else
+        request_refuse_size(stream);
+    free(stream->input);
+    stream->input = NULL;
+    stream_pump(stream);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct stream *stream = context;
+    stream->blocked = false;
+    stream_pump(stream);
+}
+
+static bool add_stream(struct server *server, int fd)
+{
+    struct stream *stream = calloc(1, sizeof *stream);
+    char *input = malloc(HEAD_MOST);
+    if (stream == NULL || input == NULL) {
+        free(stream);
+        free(input);
+        return false;
+    }
+    *stream = (struct stream){.server = server, .fd = fd, .input = input, .since = clock_steady(), .next = server->streams};
+    if (server->streams != NULL)
+        server->streams->previous = stream;
+    server->streams = stream;
+    server->count++;
+    event_assign(&stream->readable, server->base, fd, EV_READ | EV_PERSIST, on_readable, stream);
+    event_assign(&stream->writable, server->base, fd, EV_WRITE, on_writable, stream);
+    event_add(&stream->readable, NULL);
+    return true;
+}
+
+static void on_connection(evutil_socket_t listen_fd, short what, void *context)
+{
+    (void)what;
+    struct server *server = context;
+    for (int i = 0; i < ACCEPTS; i++) {
+        int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            /* Out of descriptors: those that wait stay in the backlog until one is free. */
+            if (errno == EMFILE || errno == ENFILE) {
+                log_error("accepting a client: %s", strerror(errno));
+                usleep(10000);
+            }
+            return;
+        }
+        if (!add_stream(server, fd)) {
+            log_error("no memory for a client");
+            close(fd);
+        }
+    }
+}
+
+static void for_each(struct server *server, void (*each)(struct stream *))
+{
+    for (struct stream *stream = server->streams, *next; stream != NULL; stream = next) {
+        next = stream->next;
+        each(stream);
+    }
+}
+
+static void take_new(struct server *server)
+{
+    struct records records;
+    int64_t began;
+    if (server->hub == NULL) {
+        if (!source_began(server->source, &began))
+            return;
+        server->hub = hub_new(began, (size_t)server->conf->notifier_memory);
+        if (server->hub == NULL)
+            abort();
+    }
+    source_take(server->source, &records);
+    for (size_t i = 0; i < records.count; i++)
+        if (!hub_add(server->hub, records.items[i]))
+            abort(); /* a stream must not skip; after the restart the log has it */
+    free(records.items);
+    if (records.count > 0)
+        for_each(server, stream_pump);
+}
+
+static void on_source(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct server *server = context;
+    source_clear(server->source);
+    take_new(server);
+    for (struct wish *wish = source_answered(server->source), *next; wish != NULL; wish = next) {
+        next = wish->next;
+        if (wish->client != NULL)
+            stream_granted(wish->client, wish);
+        records_free(&wish->found);
+        free(wish);
+    }
+}
+
+static void end_session(struct stream *stream)
+{
+    static const char text[] = "event: session-expired\ndata: {}\n\n";
+    stream->streaming = false;
+    stream->closing = stream_say(stream, text, sizeof text - 1);
+    if (stream->closing)
+        stream_pump(stream);
+    else
+        server_end(stream);
+}
+
+/* A heartbeat moves the browser's Last-Event-ID forward past what it may not see, and shows dead connections. */
+static void send_heartbeat(struct stream *stream)
+{
+    char text[48];
+    if (stream->blocked || stream->partial != NULL || stream->text != NULL ||
+        stream->cursor < hub_last(stream->server->hub))
+        return;
+    int len = snprintf(text, sizeof text, "id: %" PRId64 "\n\n", stream->cursor);
+    if (stream_say(stream, text, (size_t)len))
+        stream_pump(stream);
+}
+
+static void tick_one(struct stream *stream)
+{
+    int64_t idle = clock_steady() - stream->since;
+    if (!stream->streaming) {
+        if (idle > REQUEST_US)
+            server_end(stream);
+    } else if (stream->actor.user_id != NULL && stream->actor.expires <= clock_now()) {
+        end_session(stream);
+    } else if (idle >= stream->server->conf->notifier_heartbeat_s * 1000000) {
+        send_heartbeat(stream);
+    } else {
+        stream_pump(stream);
+    }
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    for_each(context, tick_one);
+}
+
+static void say_goodbye(struct stream *stream)
+{
+    static const char text[] = "retry: 1500\n\n";
+    stream->streaming = false;
+    stream->closing = stream_say(stream, text, sizeof text - 1);
+    if (stream->closing)
+        stream_pump(stream);
+    else
+        server_end(stream);
+}
+
+static void on_end(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct server *server = context;
+    const struct timeval grace = {DRAIN_US / 1000000, 0};
+    log_info("ending: %zu clients are told to come back", server->count);
+    server->ending = true;
+    for_each(server, say_goodbye);
+    event_base_loopexit(server->base, server->count > 0 ? &grace : NULL);
+}
+
+static int loop(struct server *server, struct err *err)
+{
+    struct event connection, source, tick, term, interrupt;
+    const struct timeval second = {1, 0};
+    event_assign(&connection, server->base, server->listen_fd, EV_READ | EV_PERSIST, on_connection, server);
+    event_assign(&source, server->base, source_descriptor(server->source), EV_READ | EV_PERSIST, on_source, server);
+    event_assign(&tick, server->base, -1, EV_PERSIST, on_tick, server);
+    evsignal_assign(&term, server->base, SIGTERM, on_end, server);
+    evsignal_assign(&interrupt, server->base, SIGINT, on_end, server);
+    int status = event_add(&connection, NULL) | event_add(&source, NULL) | event_add(&tick, &second) |
+                 evsignal_add(&term, NULL) | evsignal_add(&interrupt, NULL);
+    if (status == 0)
+        status = event_base_dispatch(server->base);
+    event_del(&connection);
+    event_del(&source);
+    event_del(&tick);
+    evsignal_del(&term);
+    evsignal_del(&interrupt);
+    return status == 0 ? 0 : fail(err, ERR_INTERNAL, "the event loop failed");
+}
+
+int server_run(const struct conf *conf, int listen_fd)
+{
+    struct server server = {.conf = conf, .listen_fd = listen_fd, .arena = arena_new(ARENA_LIMIT)};
+    struct err err;
+    int status = -1;
+    signal(SIGPIPE, SIG_IGN);
+    server.base = event_base_new();
+    if (server.base == NULL || server.arena == NULL)
+        fail(&err, ERR_UNAVAILABLE, "no memory");
+    else if (source_start(&server.source, conf, &err) == 0)
+        status = loop(&server, &err);
+    if (status != 0)
+        log_error("%s", err.text);
+    for_each(&server, server_end);
+    source_stop(&server.source);
+    hub_free(&server.hub);
+    arena_free(&server.arena);
+    if (server.base != NULL)
+        event_base_free(server.base);
+    libevent_global_shutdown();
+    log_info("ended");
+    return status != 0;
+}
