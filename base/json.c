@@ -119,7 +119,7 @@ static bool string(struct scan *s)
                 return false;
             continue;
         }
-        size_t n = utf8_sequence((const unsigned char *)s->at, (size_t)(s->end - s->at));
+        size_t n = c < 0x80 ? 1 : utf8_sequence((const unsigned char *)s->at, (size_t)(s->end - s->at));
         if (n == 0)
             return wrong(s, "invalid UTF-8");
         s->at += n;
@@ -276,31 +276,45 @@ struct json_object *json_read(const char *text, size_t len, struct err *err)
     return tree;
 }
 
-struct str json_member(struct str object, const char *name)
+static void take_value(const char *const *names, struct str *values, size_t count, struct str name, struct str found)
+{
+    for (size_t i = 0; i < count; i++)
+        if (values[i].data == NULL && name.len == strlen(names[i]) && memcmp(name.data, names[i], name.len) == 0) {
+            values[i] = found;
+            return;
+        }
+}
+
+void json_members(struct str object, const char *const *names, struct str *values, size_t count)
 {
     struct scan s = {.text = object.data, .at = object.data, .end = object.data + object.len};
-    size_t name_len = strlen(name);
+    memset(values, 0, count * sizeof *values);
     space(&s);
     if (!take(&s, '{'))
-        return (struct str){NULL, 0};
+        return;
     do {
         space(&s);
         const char *start = s.at;
         if (!string(&s))
-            break;
-        bool found = (size_t)(s.at - start) == name_len + 2 && memcmp(start + 1, name, name_len) == 0;
+            return;
+        struct str name = {start + 1, (size_t)(s.at - start) - 2};
         space(&s);
         if (!take(&s, ':'))
-            break;
+            return;
         space(&s);
         start = s.at;
         if (!value(&s))
-            break;
-        if (found)
-            return (struct str){start, (size_t)(s.at - start)};
+            return;
+        take_value(names, values, count, name, (struct str){start, (size_t)(s.at - start)});
         space(&s);
     } while (take(&s, ','));
-    return (struct str){NULL, 0};
+}
+
+struct str json_member(struct str object, const char *name)
+{
+    struct str found;
+    json_members(object, &name, &found, 1);
+    return found;
 }
 
 struct str json_string(struct json_object *object, const char *name)

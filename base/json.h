@@ -27,6 +27,11 @@ struct json_object *json_read(const char *text, size_t len, struct err *err);
  */
 struct str json_member(struct str object, const char *name);
 
+/*
+ * The same for several members at once, in one pass: values[i] is that of names[i].
+ */
+void json_members(struct str object, const char *const *names, struct str *values, size_t count);
+
 /* The string of a member, or {NULL, 0} where it is missing or no string. Lives as long as the object. */
 struct str json_string(struct json_object *object, const char *name);
 

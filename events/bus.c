@@ -18,6 +18,7 @@ enum {
     WRONG_LAST_SEQUENCE = 10071,
     FEED_PENDING = 65536,
     FEED_BYTES = 64 * 1024 * 1024,
+    FEED_HEARTBEAT_S = 5,
 };
 
 struct bus {
@@ -103,7 +104,7 @@ int bus_open(struct bus **bus, const struct conf *conf, struct err *err)
     if (s == NATS_OK) {
         char subject[96];
         snprintf(b->inbox, sizeof b->inbox, "%.70s", inbox);
-        snprintf(subject, sizeof subject, "%s.*.*", b->inbox);
+        snprintf(subject, sizeof subject, "%s.*", b->inbox);
         s = natsConnection_SubscribeSync(&b->answers, b->connection, subject);
     }
     natsInbox_Destroy(inbox);
@@ -180,7 +181,8 @@ int bus_last(struct bus *bus, int64_t *last, struct err *err)
     return 0;
 }
 
-static natsStatus send_one(struct bus *bus, struct arena *arena, const struct envelope *event, size_t index)
+/* Only the last message of a batch asks for an answer: a refusal before it refuses it too. */
+static natsStatus send_one(struct bus *bus, struct arena *arena, const struct envelope *event, bool last)
 {
     char subject[CONF_TEXT + 80], reply[128], expected[24];
     natsMsg *message = NULL;
@@ -188,9 +190,9 @@ static natsStatus send_one(struct bus *bus, struct arena *arena, const struct en
     if (text.data == NULL)
         return NATS_NO_MEMORY;
     snprintf(subject, sizeof subject, "%s.%.64s", bus->conf->nats_subject, event->type);
-    snprintf(reply, sizeof reply, "%s.%" PRIu64 ".%zu", bus->inbox, bus->batch, index);
+    snprintf(reply, sizeof reply, "%s.%" PRIu64, bus->inbox, bus->batch);
     snprintf(expected, sizeof expected, "%" PRId64, event->position - 1);
-    natsStatus s = natsMsg_Create(&message, subject, reply, text.data, (int)text.len);
+    natsStatus s = natsMsg_Create(&message, subject, last ? reply : NULL, text.data, (int)text.len);
     if (s == NATS_OK)
         s = natsMsgHeader_Set(message, "Nats-Expected-Last-Sequence", expected);
     if (s == NATS_OK)
@@ -228,49 +230,39 @@ static int read_answer(const char *text, size_t len, int64_t *last, struct err *
     return status;
 }
 
-/* Waits for this batch's next answer; those of an earlier one that came late are dropped. */
-static natsStatus next_answer(struct bus *bus, int64_t until, natsMsg **message)
+/* Waits for this batch's answer; those of an earlier one that come late are dropped. */
+static natsStatus next_answer(struct bus *bus, natsMsg **message)
 {
-    char prefix[112];
-    int len = snprintf(prefix, sizeof prefix, "%s.%" PRIu64 ".", bus->inbox, bus->batch);
+    char wanted[112];
+    int64_t until = clock_steady() + bus->conf->nats_timeout_ms * 1000;
+    snprintf(wanted, sizeof wanted, "%s.%" PRIu64, bus->inbox, bus->batch);
     for (;;) {
         int64_t left = (until - clock_steady() + 999) / 1000;
         if (left <= 0)
             return NATS_TIMEOUT;
         natsStatus s = natsSubscription_NextMsg(message, bus->answers, left);
-        if (s != NATS_OK || strncmp(natsMsg_GetSubject(*message), prefix, (size_t)len) == 0)
+        if (s != NATS_OK || strcmp(natsMsg_GetSubject(*message), wanted) == 0)
             return s;
         natsMsg_Destroy(*message);
         *message = NULL;
     }
 }
 
-static int await_answers(struct bus *bus, size_t count, int64_t *last, struct err *err)
+static int await_answer(struct bus *bus, int64_t *last, struct err *err)
 {
-    int status = 0;
-    int64_t until = clock_steady() + bus->conf->nats_timeout_ms * 1000;
-    for (size_t i = 0; i < count; i++) {
-        natsMsg *message = NULL;
-        int64_t sequence = -1;
-        natsStatus s = next_answer(bus, until, &message);
-        if (s != NATS_OK)
-            return status != 0 ? status : unavailable(s, "publish", err);
-        if (natsMsg_IsNoResponders(message)) {
-            /* No stream takes the subject. Every message of the batch is answered so. */
-            *last = 0;
-            status = fail(err, ERR_CONFLICT, "bus: there is no stream");
-        } else if (read_answer(natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message), &sequence,
-                               status == 0 ? err : NULL) != 0) {
-            status = -1;
-        }
-        natsMsg_Destroy(message);
-        if (sequence > *last)
-            *last = sequence;
-        /* The first refusal refuses all behind it, and says all there is to know. */
-        if (status != 0)
-            return -1;
+    natsMsg *message = NULL;
+    natsStatus s = next_answer(bus, &message);
+    if (s != NATS_OK)
+        return unavailable(s, "publish", err);
+    int status;
+    if (natsMsg_IsNoResponders(message)) {
+        *last = 0;
+        status = fail(err, ERR_CONFLICT, "bus: there is no stream");
+    } else {
+        status = read_answer(natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message), last, err);
     }
-    return 0;
+    natsMsg_Destroy(message);
+    return status;
 }
 
 int bus_publish(struct bus *bus, struct arena *arena, const struct envelope *events, size_t count, int64_t *last,
@@ -281,11 +273,11 @@ int bus_publish(struct bus *bus, struct arena *arena, const struct envelope *eve
         return fail(err, ERR_UNAVAILABLE, "bus: not connected");
     bus->batch++;
     for (size_t i = 0; i < count; i++) {
-        natsStatus s = send_one(bus, arena, &events[i], i);
+        natsStatus s = send_one(bus, arena, &events[i], i + 1 == count);
         if (s != NATS_OK)
             return unavailable(s, "publish", err);
     }
-    return await_answers(bus, count, last, err);
+    return await_answer(bus, last, err);
 }
 
 int bus_get(struct bus *bus, struct arena *arena, int64_t sequence, struct envelope *event, struct err *err)
@@ -319,6 +311,9 @@ int bus_subscribe(struct bus *bus, int64_t from, struct bus_feed **feed, struct 
     options.Config.OptStartSeq = (uint64_t)from;
     options.Config.AckPolicy = js_AckNone;
     options.Config.MemoryStorage = true;
+    /* The server waits for a reader that is behind, so that nothing is dropped here. */
+    options.Config.FlowControl = true;
+    options.Config.Heartbeat = (int64_t)FEED_HEARTBEAT_S * 1000000000;
     natsStatus s = js_SubscribeSync(&f->subscription, bus->jetstream, subject, NULL, &options, NULL);
     if (s == NATS_OK)
         s = natsSubscription_SetPendingLimits(f->subscription, FEED_PENDING, FEED_BYTES);
@@ -328,6 +323,12 @@ int bus_subscribe(struct bus *bus, int64_t from, struct bus_feed **feed, struct 
     }
     *feed = f;
     return 0;
+}
+
+bool bus_waiting(const struct bus_feed *feed)
+{
+    uint64_t count = 0;
+    return natsSubscription_QueuedMsgs(feed->subscription, &count) == NATS_OK && count > 0;
 }
 
 void bus_unsubscribe(struct bus_feed **feed)

@@ -24,8 +24,8 @@ unsigned bus_epoch(const struct bus *bus);
 int bus_last(struct bus *bus, int64_t *last, struct err *err);
 
 /*
- * Publishes events of successive positions, all sent before the first answer is awaited, each only if it comes next.
- * *last: the bus's last sequence as far as the answers tell, or -1. 0 when all are on the bus; -1 with ERR_CONFLICT
+ * Publishes events of successive positions, each only if it comes next, and awaits the answer to the last.
+ * *last: the bus's last sequence as the answer tells, or -1. 0 when all are on the bus; -1 with ERR_CONFLICT
  * when the bus is elsewhere (*last says where), or ERR_UNAVAILABLE.
  */
 int bus_publish(struct bus *bus, struct arena *arena, const struct envelope *events, size_t count, int64_t *last,
@@ -37,6 +37,8 @@ int bus_get(struct bus *bus, struct arena *arena, int64_t sequence, struct envel
 /* A live reading of the stream from a sequence on. */
 struct bus_feed;
 int bus_subscribe(struct bus *bus, int64_t from, struct bus_feed **feed, struct err *err);
+/* Whether a message is there already, so that bus_next would not wait. */
+bool bus_waiting(const struct bus_feed *feed);
 void bus_unsubscribe(struct bus_feed **feed);
 
 /*

@@ -80,18 +80,22 @@ struct str event_public_json(struct arena *arena, const struct envelope *event, 
     return buf.failed ? (struct str){NULL, 0} : buf_str(&buf);
 }
 
-/* A string member whose raw text needs no unescaping; NULL where it is missing or would. */
-static const char *plain(struct arena *arena, struct str message, const char *name)
+/* The members of a message, in the order of NAMES. */
+enum member { OF_ID, OF_TYPE, OF_STREAM, OF_VERSION, OF_POSITION, OF_TIMESTAMP, OF_DATA, OF_METADATA, OF_AUDIENCE, OF_DIGEST, MEMBERS };
+
+static const char *const NAMES[MEMBERS] = {"id",        "type", "stream",   "version",  "position",
+                                           "timestamp", "data", "metadata", "audience", "digest"};
+
+/* A string whose raw text needs no unescaping; NULL for any other value. */
+static const char *plain(struct arena *arena, struct str raw)
 {
-    struct str raw = json_member(message, name);
     if (raw.len < 2 || raw.data[0] != '"' || memchr(raw.data, '\\', raw.len) != NULL)
         return NULL;
     return arena_copy(arena, raw.data + 1, raw.len - 2);
 }
 
-static int64_t whole(struct str message, const char *name)
+static int64_t whole(struct str raw)
 {
-    struct str raw = json_member(message, name);
     int64_t value = 0;
     if (raw.len == 0 || raw.len > 18)
         return -1;
@@ -103,36 +107,42 @@ static int64_t whole(struct str message, const char *name)
     return value;
 }
 
-static struct str object(struct arena *arena, struct str message, const char *name)
+static struct str object(struct arena *arena, struct str raw)
 {
-    struct str raw = json_member(message, name);
     if (raw.len == 0 || raw.data[0] != '{')
         return (struct str){NULL, 0};
     return (struct str){arena_copy(arena, raw.data, raw.len), raw.len};
 }
 
-int event_from_message(struct arena *arena, const char *text, size_t len, struct envelope *event, struct err *err)
+static int take_members(struct arena *arena, const struct str *raw, struct envelope *event)
 {
-    struct str message = {text, len};
-    unsigned char digest[SHA256_SIZE];
-    if (json_check(text, len, err) != 0)
-        return -1;
-    const char *id = plain(arena, message, "id"), *stamp = plain(arena, message, "timestamp");
-    const char *sum = plain(arena, message, "digest");
-    *event = (struct envelope){.position = whole(message, "position"),
-                            .stream = plain(arena, message, "stream"),
-                            .version = whole(message, "version"),
-                            .type = plain(arena, message, "type"),
-                            .audience = plain(arena, message, "audience"),
-                            .data = object(arena, message, "data"),
-                            .metadata = object(arena, message, "metadata")};
+    const char *id = plain(arena, raw[OF_ID]), *stamp = plain(arena, raw[OF_TIMESTAMP]), *sum = plain(arena, raw[OF_DIGEST]);
+    *event = (struct envelope){.position = whole(raw[OF_POSITION]),
+                               .stream = plain(arena, raw[OF_STREAM]),
+                               .version = whole(raw[OF_VERSION]),
+                               .type = plain(arena, raw[OF_TYPE]),
+                               .audience = plain(arena, raw[OF_AUDIENCE]),
+                               .data = object(arena, raw[OF_DATA]),
+                               .metadata = object(arena, raw[OF_METADATA])};
     if (id == NULL || !id_valid(id, strlen(id)) || stamp == NULL || sum == NULL || event->position < 1 ||
         event->version < 1 || event->stream == NULL || event->type == NULL || event->audience == NULL ||
         event->data.data == NULL || event->metadata.data == NULL ||
         !hex_decode(sum, strlen(sum), event->digest, SHA256_SIZE))
-        return fail(err, ERR_MALFORMED, "a message on the bus is not an event");
+        return -1;
     memcpy(event->id, id, ID_TEXT);
     event->recorded_at = clock_parse(stamp, strlen(stamp));
+    return 0;
+}
+
+int event_from_message(struct arena *arena, const char *text, size_t len, struct envelope *event, struct err *err)
+{
+    struct str raw[MEMBERS];
+    unsigned char digest[SHA256_SIZE];
+    if (json_check(text, len, err) != 0)
+        return -1;
+    json_members((struct str){text, len}, NAMES, raw, MEMBERS);
+    if (take_members(arena, raw, event) != 0)
+        return fail(err, ERR_MALFORMED, "a message on the bus is not an event");
     event_digest(event, digest);
     if (memcmp(digest, event->digest, SHA256_SIZE) != 0)
         return fail(err, ERR_MALFORMED, "the message for position %" PRId64 " on the bus does not match its digest",

@@ -174,30 +174,54 @@ static bool poll_log(struct tail *tail, struct arena *arena, int64_t until, stru
     return false;
 }
 
-/* With a feed: the next message, or after a second of quiet a look at the log. */
-static void read_feed(struct tail *tail, struct arena *arena, int64_t until, struct event_list *list)
+/* The second of quiet is over: the log may hold what the feed did not bring. */
+static void look_behind(struct tail *tail, struct arena *arena, struct event_list *list)
+{
+    tail->quiet_since = clock_steady();
+    if (read_log(tail, arena, list) && list->count > 0)
+        drop_feed(tail);
+}
+
+/* One message of the feed behind those in the list: 1 taken or not of use, 0 none in time, -1 the list ends here. */
+static int take_message(struct tail *tail, struct arena *arena, int64_t wait, struct event_list *list)
 {
     struct err err;
-    struct envelope *event = arena_alloc(arena, sizeof *event);
-    int64_t wait = earlier(until, tail->quiet_since + QUIET_US) - clock_steady();
-    int got = event != NULL ? bus_next(tail->feed, arena, earlier(wait, POLL_US), event, &err)
-                            : fail(&err, ERR_INTERNAL, "no room for an event");
+    struct envelope *event = &list->events[list->count];
+    int got = bus_next(tail->feed, arena, wait, event, &err);
     if (got < 0) {
         complain(tail, &err);
         drop_feed(tail);
         tail->next_feed = clock_steady() + FEED_RETRY_US;
-    } else if (got > 0) {
-        tail->quiet_since = clock_steady();
-        if (event->position == tail->cursor + 1)
-            *list = (struct event_list){event, 1};
-        else if (event->position > tail->cursor)
-            read_log(tail, arena, list);
-    } else if (clock_steady() - tail->quiet_since >= QUIET_US) {
-        tail->quiet_since = clock_steady();
-        read_log(tail, arena, list);
-        if (list->count > 0)
-            drop_feed(tail);
+        return -1;
     }
+    if (got == 0)
+        return 0;
+    tail->quiet_since = clock_steady();
+    int64_t next = tail->cursor + 1 + (int64_t)list->count;
+    if (event->position == next)
+        list->count++;
+    else if (event->position > next && list->count == 0)
+        read_log(tail, arena, list);
+    else if (event->position > next)
+        return -1;
+    return 1;
+}
+
+/* With a feed: what it has by now, or after a second of quiet a look at the log. */
+static void read_feed(struct tail *tail, struct arena *arena, int64_t until, struct event_list *list)
+{
+    int64_t wait = earlier(until, tail->quiet_since + QUIET_US) - clock_steady();
+    list->events = arena_alloc(arena, CHUNK * sizeof *list->events);
+    if (list->events == NULL) {
+        log_error("tail: no room for events");
+        return;
+    }
+    struct envelope *room = list->events;
+    int got = take_message(tail, arena, earlier(wait, POLL_US), list);
+    while (got > 0 && tail->feed != NULL && list->events == room && list->count < CHUNK && bus_waiting(tail->feed))
+        got = take_message(tail, arena, 0, list);
+    if (got == 0 && list->count == 0 && clock_steady() - tail->quiet_since >= QUIET_US)
+        look_behind(tail, arena, list);
 }
 
 void tail_next(struct tail *tail, struct arena *arena, int64_t timeout_us, struct event_list *list)
