@@ -52,6 +52,9 @@ bool http_authenticate(const struct http_request *request, const struct conf *co
         return true;
     *actor = ANONYMOUS;
     http_send_unauthorized(response, request, err.text);
+    /* A browser cannot take back a cookie that scripts do not see. */
+    if (authorization == NULL)
+        http_set_access_cookie(response, request, "", 0);
     return false;
 }
 

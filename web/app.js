@@ -1,0 +1,182 @@
+// The page: a list that changes as the log does, a form to log in, a form to write.
+//
+// The list is read once, with the log position that it reflects; the stream goes on from exactly there. Each event then
+// names an article, which is read again: what the list shows is always what the server holds.
+
+const $ = (selector) => document.querySelector(selector);
+
+async function call(method, path, body) {
+  const response = await fetch(path, {
+    method,
+    headers: body === undefined ? {} : { 'Content-Type': 'application/json' },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const answer = response.status === 204 ? null : await response.json();
+  if (!response.ok) {
+    const faults = (answer.errors ?? []).map((fault) => `${fault.pointer.slice(1)} ${fault.detail}`);
+    throw Object.assign(new Error(faults.length > 0 ? faults.join('\n') : answer.detail), { status: response.status });
+  }
+  return { answer, position: response.headers.get('Courant-Position') };
+}
+
+// ---- the list ----
+
+const shown = new Map(); // id → list item
+let older = null;
+
+function textElement(name, text, className = '') {
+  const element = document.createElement(name);
+  element.textContent = text;
+  element.className = className;
+  return element;
+}
+
+function fill(item, article) {
+  const time = new Date(article.published_at ?? article.created_at).toLocaleString();
+  const state = article.status === 'draft' ? ' · draft' : '';
+  const tags = article.tags.map((tag) => ` #${tag}`).join('');
+  item.dataset.version = article.version;
+  item.replaceChildren(
+    textElement('h3', article.title),
+    ...(article.lead === '' ? [] : [textElement('p', article.lead)]),
+    textElement('p', `${article.author.username} · ${time}${state}${tags}`, 'meta'),
+  );
+}
+
+// Identifiers rise with time, so the newest stands first.
+function show(article, isNew) {
+  let item = shown.get(article.id);
+  if (item !== undefined && Number(item.dataset.version) >= article.version) return;
+  if (item === undefined) {
+    item = document.createElement('li');
+    item.dataset.id = article.id;
+    const next = [...$('#articles').children].find((other) => other.dataset.id < article.id) ?? null;
+    $('#articles').insertBefore(item, next);
+    shown.set(article.id, item);
+    if (isNew) item.classList.add('new');
+  }
+  fill(item, article);
+  $('#empty').hidden = true;
+}
+
+async function refresh(id) {
+  try {
+    const { answer } = await call('GET', `/api/articles/${id}`);
+    show(answer, true);
+  } catch (error) {
+    if (error.status !== 404 && error.status !== 410) throw error;
+    shown.get(id)?.remove();
+    shown.delete(id);
+  }
+}
+
+async function readPage(cursor) {
+  const query = cursor === null ? '' : `?cursor=${encodeURIComponent(cursor)}`;
+  const { answer, position } = await call('GET', `/api/articles${query}`);
+  for (const article of answer.items) show(article, false);
+  older = answer.next;
+  $('#more').hidden = older === null;
+  $('#empty').hidden = shown.size > 0;
+  return position;
+}
+
+$('#more').addEventListener('click', () => readPage(older));
+
+// ---- the stream ----
+
+let stream = null;
+
+function say(text, live) {
+  $('#connection').textContent = text;
+  $('#connection').classList.toggle('live', live);
+}
+
+function follow(position) {
+  stream?.close();
+  stream = new EventSource(`/events?after=${position}`);
+  const changed = (event) => refresh(JSON.parse(event.data).data.id).catch(() => start());
+  for (const type of ['article.created', 'article.published']) stream.addEventListener(type, changed);
+  stream.addEventListener('open', () => say('live', true));
+  stream.addEventListener('session-expired', () => { stream.close(); setUser(null); start(); });
+  stream.addEventListener('error', () => {
+    say('reconnecting…', false);
+    // EventSource gives up for ever on an answer other than 200, and shows no reason: begin anew.
+    if (stream.readyState === EventSource.CLOSED) setTimeout(start, 2000 + Math.random() * 2000);
+  });
+}
+
+let starting = null;
+
+function start() {
+  starting ??= begin().finally(() => { starting = null; });
+  return starting;
+}
+
+async function begin() {
+  try {
+    await whoAmI();
+    $('#articles').replaceChildren();
+    shown.clear();
+    follow(await readPage(null));
+  } catch (error) {
+    say(`no answer: ${error.message}`, false);
+    setTimeout(start, 3000);
+  }
+}
+
+// ---- the forms ----
+
+function setUser(user) {
+  $('#login-section').hidden = user !== null;
+  $('#write-section').hidden = user === null;
+  $('#who').hidden = user === null;
+  $('#name').textContent = user?.username ?? '';
+}
+
+async function whoAmI() {
+  try {
+    const { answer } = await call('GET', '/api/auth');
+    setUser(answer);
+  } catch (error) {
+    if (error.status !== 401) throw error;
+    setUser(null);
+  }
+}
+
+function onSubmit(form, action) {
+  const fault = form.querySelector('.fault');
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    const button = form.querySelector('button');
+    button.disabled = true;
+    fault.hidden = true;
+    try {
+      await action(new FormData(form));
+      form.reset();
+    } catch (error) {
+      fault.textContent = error.message;
+      fault.hidden = false;
+      if (error.status === 401 && form.id !== 'login') setUser(null);
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
+
+onSubmit($('#login'), async (form) => {
+  await call('POST', '/api/auth/login', { username: form.get('username'), password: form.get('password') });
+  await start();
+});
+
+onSubmit($('#write'), async (form) => {
+  const { answer } = await call('POST', '/api/articles', {
+    title: form.get('title'),
+    lead: form.get('lead'),
+    content: form.get('content'),
+    tags: form.get('tags').split(',').map((tag) => tag.trim()).filter((tag) => tag !== ''),
+    publish: form.get('publish') !== null,
+  });
+  show(answer, true);
+});
+
+start();
