@@ -18,9 +18,14 @@ struct option {
     int64_t least, most; /* both 0 for a text */
 };
 
-#define TEXT(section, key, standard) {#section, #key, standard, offsetof(struct conf, section##_##key), 0, 0}
+#define TEXT(section, key, standard)                                                                                   \
+    {                                                                                                                  \
+#section, #key, standard, offsetof(struct conf, section##_##key), 0, 0                                         \
+    }
 #define NUMBER(section, key, standard, least, most)                                                                    \
-    {#section, #key, standard, offsetof(struct conf, section##_##key), least, most}
+    {                                                                                                                  \
+#section, #key, standard, offsetof(struct conf, section##_##key), least, most                                  \
+    }
 
 static const struct option options[] = {
     TEXT(database, socket, ""),
@@ -59,7 +64,7 @@ static int set(struct conf *conf, const struct option *option, const char *value
         if (strlen(value) >= CONF_TEXT)
             return fail(err, ERR_INTERNAL, "%s.%s is longer than %d bytes", option->section, option->key,
                         CONF_TEXT - 1);
-        strcpy(field, value);
+        memcpy(field, value, strlen(value) + 1);
         return 0;
     }
     char *end = NULL;
@@ -160,8 +165,8 @@ static int read_secrets(struct conf *conf, struct err *err)
         return -1;
     bool ok = hex_decode(hex, strlen(hex), conf->auth_secret, SECRET_SIZE);
     crypt_wipe(hex, sizeof hex);
-    return ok ? 0 : fail(err, ERR_INTERNAL, "secret file %.200s: 64 hexadecimal digits are needed",
-                         conf->auth_secret_file);
+    return ok ? 0
+              : fail(err, ERR_INTERNAL, "secret file %.200s: 64 hexadecimal digits are needed", conf->auth_secret_file);
 }
 
 static int start_log(const struct conf *conf, const char *program, struct err *err)

@@ -99,8 +99,8 @@ struct str base64url_decode(struct arena *arena, const char *text, size_t len)
     size_t got = 0;
     const char *end = NULL;
     unsigned char *data = arena_alloc(arena, len + 1);
-    if (data == NULL || sodium_base642bin(data, len, text, len, NULL, &got, &end,
-                                          sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
+    if (data == NULL ||
+        sodium_base642bin(data, len, text, len, NULL, &got, &end, sodium_base64_VARIANT_URLSAFE_NO_PADDING) != 0 ||
         end != text + len)
         return (struct str){NULL, 0};
     data[got] = '\0';

@@ -38,7 +38,7 @@ static int open_unix(const char *address, struct err *err)
     if (strlen(path) >= sizeof name.sun_path)
         return fail(err, ERR_INTERNAL, "cannot listen on %.200s: a socket's path has at most %zu bytes", address,
                     sizeof name.sun_path - 1);
-    strcpy(name.sun_path, path);
+    memcpy(name.sun_path, path, strlen(path) + 1);
     if (answered(&name))
         return fail(err, ERR_INTERNAL, "cannot listen on %.200s: a server is running there", address);
     unlink(path);

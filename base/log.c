@@ -41,7 +41,8 @@ static void entry(enum log_level level, const char *format, va_list args)
     make_one_line(message);
     int len = snprintf(line, sizeof line, "%s %s %s[%ld]%s%s %s\n", stamp, names[level], program_name, (long)getpid(),
                        current_trace != NULL ? " trace=" : "", current_trace != NULL ? current_trace : "", message);
-    /* One write per line keeps the lines of several processes apart; a log that cannot be written has no other place. */
+    /* One write per line keeps the lines of several processes apart; a log that cannot be written has no other place.
+     */
     if (len > 0 && write(STDERR_FILENO, line, (size_t)len < sizeof line ? (size_t)len : sizeof line - 1) < 0)
         return;
 }

@@ -34,7 +34,7 @@ int ctl_error(const struct err *err)
 {
     fprintf(stderr, "courantctl: %s\n", err->text);
     return err->kind == ERR_UNAVAILABLE || err->kind == ERR_INTERNAL || err->kind == ERR_TRANSIENT ? CTL_FAILED
-                                                                                                    : CTL_REFUSED;
+                                                                                                   : CTL_REFUSED;
 }
 
 int ctl_usage(const char *usage)

@@ -1,9 +1,10 @@
 /*
  * courantctl verify: invariants 2, 4, 5 and 8, on a live system.
  *
- * One connection holds a snapshot of the database. The log is read from it once, in order; each event is checked against
- * its digest, the chain and the bus, and folded into temporary tables of a second connection, which hide the read models
- * of the same name there, so that the projections run as they are. Then the two sets of tables are compared.
+ * One connection holds a snapshot of the database. The log is read from it once, in order; each event is checked
+ * against its digest, the chain and the bus, and folded into temporary tables of a second connection, which hide the
+ * read models of the same name there, so that the projections run as they are. Then the two sets of tables are
+ * compared.
  */
 #include "ctl/ctl.h"
 
@@ -164,9 +165,10 @@ static int check_log(struct verify *v, struct err *err)
 static int check_versions(struct verify *v, struct err *err)
 {
     struct sql_rows rows;
-    if (sql_select(v->ctl->db, v->arena,
-                   "SELECT stream FROM events GROUP BY stream HAVING COUNT(*) <> MAX(version) OR MIN(version) <> 1 LIMIT 1",
-                   NULL, 0, &rows, err) != 0)
+    if (sql_select(
+            v->ctl->db, v->arena,
+            "SELECT stream FROM events GROUP BY stream HAVING COUNT(*) <> MAX(version) OR MIN(version) <> 1 LIMIT 1",
+            NULL, 0, &rows, err) != 0)
         return -1;
     if (rows.count == 0)
         return 0;
@@ -179,7 +181,8 @@ static int compare_rows(struct verify *v, const struct read_model *model, const 
 {
     for (size_t c = 0; c < there->columns; c++) {
         struct str a = SQL_CELL(there, row, c), b = SQL_CELL(folded, row, c);
-        if ((a.data == NULL) == (b.data == NULL) && a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0))
+        if ((a.data == NULL) == (b.data == NULL) && a.len == b.len &&
+            (a.len == 0 || memcmp(a.data, b.data, a.len) == 0))
             continue;
         fail(err, ERR_CONFLICT, "read model %s, %s: column %zu is not what the log says", model->table,
              SQL_CELL(folded, row, 0).data, c + 1);

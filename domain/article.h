@@ -10,7 +10,8 @@
 extern const struct command_type CREATE_ARTICLE;
 
 int article_created(struct sql_batch *batch, const struct envelope *event, struct arena *arena, struct err *err);
-int article_revision_created(struct sql_batch *batch, const struct envelope *event, struct arena *arena, struct err *err);
+int article_revision_created(struct sql_batch *batch, const struct envelope *event, struct arena *arena,
+                             struct err *err);
 int article_published(struct sql_batch *batch, const struct envelope *event, struct arena *arena, struct err *err);
 
 struct article {

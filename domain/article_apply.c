@@ -56,7 +56,8 @@ static const char *id_of(const struct envelope *event)
     return event->stream + strlen("article-");
 }
 
-int article_revision_created(struct sql_batch *batch, const struct envelope *event, struct arena *arena, struct err *err)
+int article_revision_created(struct sql_batch *batch, const struct envelope *event, struct arena *arena,
+                             struct err *err)
 {
     (void)arena;
     (void)err;
@@ -70,8 +71,8 @@ int article_published(struct sql_batch *batch, const struct envelope *event, str
     (void)arena;
     (void)err;
     struct sql_arg moment = sql_moment(batch, event->recorded_at);
-    sql_batch_add(batch,
-                  "UPDATE articles SET version = ?, updated_at = ?, status = 'published', published_at = ? WHERE id = ?",
-                  SQL_ARGS(SQL_INT(event->version), moment, moment, SQL_TEXT(id_of(event))));
+    sql_batch_add(
+        batch, "UPDATE articles SET version = ?, updated_at = ?, status = 'published', published_at = ? WHERE id = ?",
+        SQL_ARGS(SQL_INT(event->version), moment, moment, SQL_TEXT(id_of(event))));
     return 0;
 }

@@ -61,9 +61,9 @@ static int decide(const void *state, const struct command *command, struct decis
     (void)state;
     struct buf revision, published;
     bool public = json_object_get_boolean(json_object_object_get(command->payload, "publish"));
-    const char *audience = public ? "public"
-                                  : arena_printf(command->arena, "user:%s permission:article_edit_any",
-                                                 command->actor->user_id);
+    const char *audience =
+        public ? "public"
+               : arena_printf(command->arena, "user:%s permission:article_edit_any", command->actor->user_id);
     decision->stream = arena_printf(command->arena, "article-%s", command->new_id);
     decision->version = 0;
     buf_init(&revision, command->arena);

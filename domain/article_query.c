@@ -16,7 +16,8 @@
 #define COLUMNS                                                                                                        \
     "id, author_id, author_name, status, title, subtitle, lead, tags, version, created_at, updated_at, published_at"
 /* One row with the position alone where there are no articles. */
-#define PAGE(inner) POSITION_FIRST "SELECT p, a.* FROM (SELECT 1) AS one LEFT JOIN (" inner ") AS a ON TRUE ORDER BY a.id DESC; END"
+#define PAGE(inner)                                                                                                    \
+    POSITION_FIRST "SELECT p, a.* FROM (SELECT 1) AS one LEFT JOIN (" inner ") AS a ON TRUE ORDER BY a.id DESC; END"
 
 static const char *const ONE =
     POSITION_FIRST "SELECT p, " COLUMNS ", content FROM (SELECT 1) AS one LEFT JOIN articles AS a ON a.id = ?; END";

@@ -15,7 +15,10 @@ static const struct event_type EVENTS[] = {
 
 const struct model MODEL = {EVENTS, sizeof EVENTS / sizeof EVENTS[0]};
 
-#define READ_MODEL(table, key) {table, key, "SELECT * FROM " table " WHERE " key " > ? ORDER BY " key " LIMIT ?"}
+#define READ_MODEL(table, key)                                                                                         \
+    {                                                                                                                  \
+        table, key, "SELECT * FROM " table " WHERE " key " > ? ORDER BY " key " LIMIT ?"                               \
+    }
 
 const struct read_model READ_MODELS[] = {
     READ_MODEL("articles", "id"),

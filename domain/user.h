@@ -19,7 +19,8 @@ extern const struct command_type LOG_IN;
 extern const char ALL_PERMISSIONS[];
 
 int user_registered(struct sql_batch *batch, const struct envelope *event, struct arena *arena, struct err *err);
-int user_permission_granted(struct sql_batch *batch, const struct envelope *event, struct arena *arena, struct err *err);
+int user_permission_granted(struct sql_batch *batch, const struct envelope *event, struct arena *arena,
+                            struct err *err);
 int user_logged_in(struct sql_batch *batch, const struct envelope *event, struct arena *arena, struct err *err);
 
 struct user {

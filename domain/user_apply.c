@@ -27,11 +27,11 @@ int user_registered(struct sql_batch *batch, const struct envelope *event, struc
     struct sql_arg moment = sql_moment(batch, event->recorded_at);
     if (username == NULL || email == NULL)
         return -1;
-    sql_batch_add(batch,
-                  "INSERT INTO users (id, username, email, permissions, version, created_at, updated_at) "
-                  "VALUES (?, ?, ?, '', ?, ?, ?)",
-                  SQL_ARGS(SQL_TEXT(id_of(event)), SQL_TEXT(username), SQL_TEXT(email), SQL_INT(event->version), moment,
-                           moment));
+    sql_batch_add(
+        batch,
+        "INSERT INTO users (id, username, email, permissions, version, created_at, updated_at) "
+        "VALUES (?, ?, ?, '', ?, ?, ?)",
+        SQL_ARGS(SQL_TEXT(id_of(event)), SQL_TEXT(username), SQL_TEXT(email), SQL_INT(event->version), moment, moment));
     return 0;
 }
 

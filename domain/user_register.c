@@ -83,8 +83,7 @@ static int decide(const void *state, const struct command *command, struct decis
     for (size_t i = 0; ok && permissions != NULL && i < json_object_array_length(permissions); i++) {
         struct buf buf;
         buf_init(&buf, command->arena);
-        buf_printf(&buf, "{\"permission\":\"%s\"}",
-                   json_object_get_string(json_object_array_get_idx(permissions, i)));
+        buf_printf(&buf, "{\"permission\":\"%s\"}", json_object_get_string(json_object_array_get_idx(permissions, i)));
         ok = decision_add(decision, "user.permission_granted", audience, buf_str(&buf));
     }
     return ok ? 0 : fail(err, ERR_INTERNAL, "the registration is too large");

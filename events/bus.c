@@ -2,6 +2,7 @@
 #include "events/bus.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/json.h"
 #include "base/log.h"
 
@@ -277,6 +278,7 @@ int bus_publish(struct bus *bus, struct arena *arena, const struct envelope *eve
         if (s != NATS_OK)
             return unavailable(s, "publish", err);
     }
+    fault_point("mid-publish");
     return await_answer(bus, last, err);
 }
 
@@ -288,7 +290,8 @@ int bus_get(struct bus *bus, struct arena *arena, int64_t sequence, struct envel
         return fail(err, ERR_ABSENT, "bus: there is no message %" PRId64, sequence);
     if (s != NATS_OK)
         return unavailable(s, "get", err);
-    int status = event_from_message(arena, natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message), event, err);
+    int status =
+        event_from_message(arena, natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message), event, err);
     natsMsg_Destroy(message);
     return status;
 }

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/fault.h"
 #include "base/log.h"
 #include "events/eventlog.h"
 
@@ -57,12 +58,12 @@ static void make_events(const struct command *command, const struct decision *de
     for (size_t i = 0; i < decision->count; i++) {
         struct envelope *event = &outcome->events[i];
         *event = (struct envelope){.stream = decision->stream,
-                                .version = decision->version + 1 + (int64_t)i,
-                                .type = decision->events[i].type,
-                                .audience = decision->events[i].audience,
-                                .data = decision->events[i].data,
-                                .metadata = meta,
-                                .recorded_at = command->now};
+                                   .version = decision->version + 1 + (int64_t)i,
+                                   .type = decision->events[i].type,
+                                   .audience = decision->events[i].audience,
+                                   .data = decision->events[i].data,
+                                   .metadata = meta,
+                                   .recorded_at = command->now};
         memcpy(event->id, command->event_ids[i], ID_TEXT);
         event_digest(event, event->digest);
     }
@@ -75,7 +76,8 @@ static void set_positions(struct outcome *outcome, int64_t last)
         outcome->events[i].position = last - (int64_t)(outcome->count - 1 - i);
 }
 
-/* A unique key that was taken: of the log it is a race for the stream, of a read model a refusal of the command's own. */
+/* A unique key that was taken: of the log it is a race for the stream, of a read model a refusal of the command's own.
+ */
 static int conflict(const struct command *command, const char *key, struct err *err)
 {
     if (strcmp(key, "stream_version") == 0)
@@ -97,11 +99,13 @@ static int append(struct sql *db, const struct model *model, const struct comman
     if (command->type->beside != NULL && command->type->beside(batch, command, err) != 0)
         return -1;
     eventlog_append(batch, outcome->events, outcome->count);
+    fault_point("before-commit");
     if (sql_batch_commit(db, batch, &rows, err) != 0)
         return err->kind == ERR_CONFLICT ? conflict(command, sql_duplicate_key(db), err) : -1;
     if (rows.count != 1)
         return fail(err, ERR_INTERNAL, "the append gave no position");
     set_positions(outcome, sql_number(SQL_CELL(&rows, 0, 0)));
+    fault_point("after-commit");
     return 0;
 }
 
@@ -144,7 +148,7 @@ static int settled(struct sql *db, const struct command *command, struct outcome
 
 static void pause_before(int try)
 {
-    struct timespec span = {0, (long)PAUSE_US * 1000 * (1L << (try < 6 ? try : 6))};
+    struct timespec span = { 0, (long)PAUSE_US * 1000 * (1L << (try < 6 ? try : 6)) };
     nanosleep(&span, NULL);
 }
 

@@ -81,7 +81,19 @@ struct str event_public_json(struct arena *arena, const struct envelope *event, 
 }
 
 /* The members of a message, in the order of NAMES. */
-enum member { OF_ID, OF_TYPE, OF_STREAM, OF_VERSION, OF_POSITION, OF_TIMESTAMP, OF_DATA, OF_METADATA, OF_AUDIENCE, OF_DIGEST, MEMBERS };
+enum member {
+    OF_ID,
+    OF_TYPE,
+    OF_STREAM,
+    OF_VERSION,
+    OF_POSITION,
+    OF_TIMESTAMP,
+    OF_DATA,
+    OF_METADATA,
+    OF_AUDIENCE,
+    OF_DIGEST,
+    MEMBERS
+};
 
 static const char *const NAMES[MEMBERS] = {"id",        "type", "stream",   "version",  "position",
                                            "timestamp", "data", "metadata", "audience", "digest"};
@@ -116,7 +128,8 @@ static struct str object(struct arena *arena, struct str raw)
 
 static int take_members(struct arena *arena, const struct str *raw, struct envelope *event)
 {
-    const char *id = plain(arena, raw[OF_ID]), *stamp = plain(arena, raw[OF_TIMESTAMP]), *sum = plain(arena, raw[OF_DIGEST]);
+    const char *id = plain(arena, raw[OF_ID]), *stamp = plain(arena, raw[OF_TIMESTAMP]),
+               *sum = plain(arena, raw[OF_DIGEST]);
     *event = (struct envelope){.position = whole(raw[OF_POSITION]),
                                .stream = plain(arena, raw[OF_STREAM]),
                                .version = whole(raw[OF_VERSION]),

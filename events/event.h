@@ -16,9 +16,9 @@
 struct envelope {
     int64_t position; /* in the log: 1, 2, 3, … */
     char id[ID_TEXT];
-    const char *stream;  /* «article-<uuid>» */
-    int64_t version;     /* in the stream: 1, 2, 3, … */
-    const char *type;    /* «article.created» */
+    const char *stream;   /* «article-<uuid>» */
+    int64_t version;      /* in the stream: 1, 2, 3, … */
+    const char *type;     /* «article.created» */
     const char *audience; /* see events/actor.h */
     struct str data, metadata;
     int64_t recorded_at;

@@ -23,13 +23,13 @@ static bool take_row(const struct sql_rows *rows, size_t i, struct envelope *eve
     if (id.len != ID_LEN || digest.len != SHA256_SIZE || hash.len != SHA256_SIZE)
         return false;
     *event = (struct envelope){.position = sql_number(SQL_CELL(rows, i, 0)),
-                            .stream = SQL_CELL(rows, i, 2).data,
-                            .version = sql_number(SQL_CELL(rows, i, 3)),
-                            .type = SQL_CELL(rows, i, 4).data,
-                            .audience = SQL_CELL(rows, i, 5).data,
-                            .data = SQL_CELL(rows, i, 6),
-                            .metadata = SQL_CELL(rows, i, 7),
-                            .recorded_at = clock_parse(SQL_CELL(rows, i, 8).data, SQL_CELL(rows, i, 8).len)};
+                               .stream = SQL_CELL(rows, i, 2).data,
+                               .version = sql_number(SQL_CELL(rows, i, 3)),
+                               .type = SQL_CELL(rows, i, 4).data,
+                               .audience = SQL_CELL(rows, i, 5).data,
+                               .data = SQL_CELL(rows, i, 6),
+                               .metadata = SQL_CELL(rows, i, 7),
+                               .recorded_at = clock_parse(SQL_CELL(rows, i, 8).data, SQL_CELL(rows, i, 8).len)};
     memcpy(event->id, id.data, ID_TEXT);
     memcpy(event->digest, digest.data, SHA256_SIZE);
     memcpy(event->hash, hash.data, SHA256_SIZE);

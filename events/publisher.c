@@ -2,6 +2,7 @@
 #include "events/publisher.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -14,15 +15,15 @@ enum { LOCK_WAIT_MS = 50, REST_US = 1000000, CHUNK = 100, STEPS = 24, UNKNOWN = 
 
 struct lane {
     pthread_mutex_t lock;
-    atomic_llong published; /* the bus's last sequence, or UNKNOWN */
+    atomic_llong published;  /* the bus's last sequence, or UNKNOWN */
     atomic_llong rest_until; /* clock_steady */
 };
 
 struct lane *lane_new(bool shared)
 {
     pthread_mutexattr_t attributes;
-    struct lane *lane = mmap(NULL, sizeof *lane, PROT_READ | PROT_WRITE,
-                             (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS, -1, 0);
+    struct lane *lane =
+        mmap(NULL, sizeof *lane, PROT_READ | PROT_WRITE, (shared ? MAP_SHARED : MAP_PRIVATE) | MAP_ANONYMOUS, -1, 0);
     if (lane == MAP_FAILED)
         return NULL;
     pthread_mutexattr_init(&attributes);
@@ -130,6 +131,7 @@ int publish_committed(struct bus *bus, struct sql *db, struct lane *lane, struct
         return 0;
     if (!bus_connected(bus) || resting(lane))
         return fail(err, ERR_UNAVAILABLE, "bus: not connected");
+    fault_point("before-publish");
     bool held = enter(lane);
     int status = 0;
     for (int i = 0; status == 0 && i < STEPS; i++)

@@ -1,13 +1,14 @@
 /*
  * Putting events on the bus, in log order, without a relay, a leader or a checkpoint (invariant 4).
  *
- * Whoever publishes position p asks the bus to take it only behind p - 1. A refusal names the bus's last sequence: at or
- * past p, the event is there already; before, the missing events are read from the log and published first. A process
- * that dies between its commit and its publish leaves a hole that the next publisher fills.
+ * Whoever publishes position p asks the bus to take it only behind p - 1. A refusal names the bus's last sequence: at
+ * or past p, the event is there already; before, the missing events are read from the log and published first. A
+ * process that dies between its commit and its publish leaves a hole that the next publisher fills.
  *
- * The lane is a hint that the processes of one pool share: how far the bus is, as the last of them saw it, behind a lock
- * that makes them publish one after the other. It saves refusals; the order never depends on it. Who holds the lock too
- * long (stopped, or dead) is passed by. After a failure the lane rests, so that a dead bus costs a pool one wait a second.
+ * The lane is a hint that the processes of one pool share: how far the bus is, as the last of them saw it, behind a
+ * lock that makes them publish one after the other. It saves refusals; the order never depends on it. Who holds the
+ * lock too long (stopped, or dead) is passed by. After a failure the lane rests, so that a dead bus costs a pool one
+ * wait a second.
  */
 #ifndef COURANT_EVENTS_PUBLISHER_H
 #define COURANT_EVENTS_PUBLISHER_H
@@ -28,7 +29,8 @@ void lane_free(struct lane **lane);
 int publish_committed(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena,
                       const struct envelope *events, size_t count, struct err *err);
 
-/* One step of bringing the bus up to a position that is durable: 1 it is there, 0 call again, -1 it cannot be done now. */
+/* One step of bringing the bus up to a position that is durable: 1 it is there, 0 call again, -1 it cannot be done now.
+ */
 int publish_missing(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena, int64_t upto,
                     struct err *err);
 

@@ -14,9 +14,9 @@ struct field {
     const char *name;
     enum field_type type;
     bool required;
-    size_t least, most;   /* code points of a text, or of each of FIELD_TEXTS */
-    size_t items;         /* the most that FIELD_TEXTS may hold */
-    size_t most_option;   /* offset in struct conf of an int64_t that stands in for most; 0: none */
+    size_t least, most; /* code points of a text, or of each of FIELD_TEXTS */
+    size_t items;       /* the most that FIELD_TEXTS may hold */
+    size_t most_option; /* offset in struct conf of an int64_t that stands in for most; 0: none */
 };
 
 struct fault {

@@ -34,7 +34,8 @@ int main(int argc, char **argv)
 {
     const char *path;
     struct err err;
-    options_read(argc, argv, "courant-fcgi", "Serves Courant's HTTP interface over FastCGI. See courant-fcgi(8).", &path);
+    options_read(argc, argv, "courant-fcgi", "Serves Courant's HTTP interface over FastCGI. See courant-fcgi(8).",
+                 &path);
     int status = run(path, &err);
     if (status < 0)
         log_error("%s", err.text);

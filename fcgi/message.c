@@ -71,7 +71,8 @@ int message_read(FCGX_Request *fcgi, const struct conf *conf, struct arena *aren
     *request = (struct http_request){
         .method = method,
         .target = param(fcgi, "REQUEST_URI", ""),
-        .secure = strcmp(param(fcgi, "HTTPS", ""), "on") == 0 || strcmp(param(fcgi, "REQUEST_SCHEME", ""), "https") == 0,
+        .secure =
+            strcmp(param(fcgi, "HTTPS", ""), "on") == 0 || strcmp(param(fcgi, "REQUEST_SCHEME", ""), "https") == 0,
         .header = header,
         .header_source = fcgi,
         .arena = arena,

@@ -10,8 +10,8 @@
 #include <fcgiapp.h>
 
 /*
- * Fills request from the parameters and reads the body to its end, in the arena. 0, or the status of the refusal (400, 413)
- * and err says why; the request can be answered all the same.
+ * Fills request from the parameters and reads the body to its end, in the arena. 0, or the status of the refusal (400,
+ * 413) and err says why; the request can be answered all the same.
  */
 int message_read(FCGX_Request *fcgi, const struct conf *conf, struct arena *arena, struct http_request *request,
                  struct err *err);

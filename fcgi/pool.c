@@ -43,9 +43,7 @@ static void start(struct pool *pool, struct slot *slot)
     } else if (slot->pid == 0) {
         /* A pool that dies takes its workers along; the check closes the gap before prctl. */
         prctl(PR_SET_PDEATHSIG, SIGTERM);
-        int status = getppid() == parent
-                         ? worker_run(pool->setup->conf, pool->setup->listen_fd, pool->setup->lane)
-                         : 1;
+        int status = getppid() == parent ? worker_run(pool->setup->conf, pool->setup->listen_fd, pool->setup->lane) : 1;
         free(pool->slots);
         lane_free(&pool->setup->lane);
         exit(status);

@@ -1,8 +1,8 @@
 /*
  * The pool: forks workers, starts again those that end, and ends or replaces them on signals.
  *
- * SIGTERM, SIGINT: every worker finishes its request; who has not after 20 s is killed. SIGHUP: the configuration is read
- * again and the workers are replaced one by one; one that cannot be read changes nothing.
+ * SIGTERM, SIGINT: every worker finishes its request; who has not after 20 s is killed. SIGHUP: the configuration is
+ * read again and the workers are replaced one by one; one that cannot be read changes nothing.
  */
 #ifndef COURANT_FCGI_POOL_H
 #define COURANT_FCGI_POOL_H

@@ -76,7 +76,8 @@ static void answer(struct worker *worker)
     struct http_request request;
     struct http_response response;
     struct err err;
-    struct exchange exchange = {.request = &request, .response = &response, .arena = worker->arena, .app = &worker->app};
+    struct exchange exchange = {
+        .request = &request, .response = &response, .arena = worker->arena, .app = &worker->app};
     http_response_init(&response, worker->arena);
     int refused = message_read(&worker->fcgi, worker->conf, worker->arena, &request, &err);
     log_trace(request.trace_id);

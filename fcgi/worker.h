@@ -1,8 +1,8 @@
 /*
  * One worker: takes requests from the socket, one after the other, until SIGTERM.
  *
- * Signals are blocked but while it waits for a request: libfcgi takes an interrupted read for the end of the body. Events
- * are published when the answer is finished, so the bus adds nothing to its time.
+ * Signals are blocked but while it waits for a request: libfcgi takes an interrupted read for the end of the body.
+ * Events are published when the answer is finished, so the bus adds nothing to its time.
  */
 #ifndef COURANT_FCGI_WORKER_H
 #define COURANT_FCGI_WORKER_H

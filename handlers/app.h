@@ -14,7 +14,7 @@
 
 struct app {
     const struct conf *conf;
-    struct sql *db;          /* NULL until the database could be reached */
+    struct sql *db;           /* NULL until the database could be reached */
     struct outcome committed; /* of this request's command; count 0: none */
 };
 

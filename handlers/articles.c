@@ -78,8 +78,8 @@ void articles_get(struct exchange *exchange)
     int64_t position = -1;
     if (!app_database(exchange))
         return;
-    int status = article_find(app_of(exchange)->db, exchange->arena, &exchange->actor, exchange->id, &article, &position,
-                              &err);
+    int status =
+        article_find(app_of(exchange)->db, exchange->arena, &exchange->actor, exchange->id, &article, &position, &err);
     if (position >= 0)
         http_add_header_number(exchange->response, "Courant-Position", position);
     http_add_header(exchange->response, "Cache-Control", "no-cache");

@@ -29,8 +29,8 @@ static char *next_line(char **at, const char *end)
 static int parse_request_line(struct http_head *head, char *line, struct err *err)
 {
     char *space = strchr(line, ' '), *second = space != NULL ? strchr(space + 1, ' ') : NULL;
-    if (second == NULL || strchr(second + 1, ' ') != NULL || strspn(line, TOKEN) != (size_t)(space - line) || space == line ||
-        strncmp(second + 1, "HTTP/1.", 7) != 0 || strlen(second + 1) != 8)
+    if (second == NULL || strchr(second + 1, ' ') != NULL || strspn(line, TOKEN) != (size_t)(space - line) ||
+        space == line || strncmp(second + 1, "HTTP/1.", 7) != 0 || strlen(second + 1) != 8)
         return fail(err, ERR_MALFORMED, "The request line is not one of HTTP/1.");
     *space = *second = '\0';
     for (const char *at = space + 1; *at != '\0'; at++)

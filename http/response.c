@@ -78,7 +78,8 @@ void http_send_problem(struct http_response *response, const struct http_request
 {
     struct buf buf;
     buf_init(&buf, response->headers.arena);
-    buf_printf(&buf, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":", http_reason(status), status);
+    buf_printf(&buf, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":", http_reason(status),
+               status);
     buf_json_z(&buf, detail);
     if (status == 422 && faults != NULL && faults->count > 0)
         add_faults(&buf, faults);
@@ -94,9 +95,9 @@ void http_send_problem(struct http_response *response, const struct http_request
 void http_send_error(struct http_response *response, const struct http_request *request, const struct err *err,
                      const struct faults *faults)
 {
-    static const int statuses[] = {[ERR_NONE] = 500,     [ERR_INTERNAL] = 500, [ERR_MALFORMED] = 400,
-                                   [ERR_INVALID] = 422,  [ERR_DENIED] = 403,   [ERR_ABSENT] = 404,
-                                   [ERR_CONFLICT] = 409, [ERR_TRANSIENT] = 503, [ERR_UNAVAILABLE] = 503};
+    static const int statuses[] = {
+        [ERR_NONE] = 500,   [ERR_INTERNAL] = 500, [ERR_MALFORMED] = 400, [ERR_INVALID] = 422,    [ERR_DENIED] = 403,
+        [ERR_ABSENT] = 404, [ERR_CONFLICT] = 409, [ERR_TRANSIENT] = 503, [ERR_UNAVAILABLE] = 503};
     int status = statuses[err->kind];
     const char *detail = err->text;
     if (status == 500)

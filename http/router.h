@@ -30,8 +30,8 @@ struct route {
 };
 
 /*
- * Finds the route, authenticates and calls the handler. 404 without a route for the path, 405 with Allow without one for
- * the method; HEAD is answered where GET is, OPTIONS everywhere.
+ * Finds the route, authenticates and calls the handler. 404 without a route for the path, 405 with Allow without one
+ * for the method; HEAD is answered where GET is, OPTIONS everywhere.
  */
 void router_dispatch(const struct route *routes, size_t count, const struct conf *conf, struct exchange *exchange);
 

@@ -31,7 +31,8 @@ int main(int argc, char **argv)
 {
     const char *path;
     struct err err;
-    options_read(argc, argv, "courant-notifier", "Streams Courant's events to browsers. See courant-notifier(8).", &path);
+    options_read(argc, argv, "courant-notifier", "Streams Courant's events to browsers. See courant-notifier(8).",
+                 &path);
     int status = run(path, &err);
     if (status < 0)
         log_error("%s", err.text);

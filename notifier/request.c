@@ -28,7 +28,8 @@ static void say(struct stream *stream, const struct buf *buf)
 }
 
 /* One answer and the end. */
-static void send_response(struct stream *stream, const struct http_request *request, const struct http_response *response)
+static void send_response(struct stream *stream, const struct http_request *request,
+                          const struct http_response *response)
 {
     struct buf buf;
     struct str headers = buf_str(&response->headers);
@@ -117,10 +118,11 @@ static bool keep_actor(struct stream *stream, const struct actor *actor)
     stream->identity = malloc(id + session + permissions);
     if (stream->identity == NULL)
         return false;
-    stream->actor = (struct actor){.user_id = memcpy(stream->identity, actor->user_id, id),
-                                   .session_id = memcpy(stream->identity + id, actor->session_id, session),
-                                   .permissions = memcpy(stream->identity + id + session, actor->permissions, permissions),
-                                   .expires = actor->expires};
+    stream->actor =
+        (struct actor){.user_id = memcpy(stream->identity, actor->user_id, id),
+                       .session_id = memcpy(stream->identity + id, actor->session_id, session),
+                       .permissions = memcpy(stream->identity + id + session, actor->permissions, permissions),
+                       .expires = actor->expires};
     return true;
 }
 

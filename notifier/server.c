@@ -97,7 +97,8 @@ static bool add_stream(struct server *server, int fd)
         free(input);
         return false;
     }
-    *stream = (struct stream){.server = server, .fd = fd, .input = input, .since = clock_steady(), .next = server->streams};
+    *stream =
+        (struct stream){.server = server, .fd = fd, .input = input, .since = clock_steady(), .next = server->streams};
     if (server->streams != NULL)
         server->streams->previous = stream;
     server->streams = stream;

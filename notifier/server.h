@@ -10,7 +10,7 @@ struct server {
     const struct conf *conf;
     struct event_base *base;
     struct source *source;
-    struct hub *hub; /* NULL until the tail began */
+    struct hub *hub;     /* NULL until the tail began */
     struct arena *arena; /* for one request or one turn */
     struct stream *streams;
     size_t count;

@@ -1,9 +1,9 @@
 /*
  * One client: a connection that sends a request's head and, when that asks for a stream, reads events for ever.
  *
- * A stream is a cursor. What its client has not read yet is not queued but stays where it is: in the hub, or, for a cursor
- * that the hub has left behind, in the log. So a client that reads slowly costs no more memory than a fast one: it goes
- * from live to catch-up by itself, and back.
+ * A stream is a cursor. What its client has not read yet is not queued but stays where it is: in the hub, or, for a
+ * cursor that the hub has left behind, in the log. So a client that reads slowly costs no more memory than a fast one:
+ * it goes from live to catch-up by itself, and back.
  *
  *      text        control text (head, heartbeat), being sent
  *      partial     a record of which `sent` bytes are out; the cursor is on it

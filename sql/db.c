@@ -124,9 +124,9 @@ static int connect_now(struct sql *db, struct err *err)
     mysql_optionsv(db->handle, MYSQL_OPT_WRITE_TIMEOUT, &reply_timeout);
     mysql_optionsv(db->handle, MYSQL_SET_CHARSET_NAME, "utf8mb4");
     bool local = conf->database_socket[0] != '\0';
-    if (mysql_real_connect(db->handle, local ? NULL : conf->database_host, conf->database_user,
-                           conf->database_password, conf->database_name, (unsigned)conf->database_port,
-                           local ? conf->database_socket : NULL, CLIENT_MULTI_STATEMENTS) == NULL ||
+    if (mysql_real_connect(db->handle, local ? NULL : conf->database_host, conf->database_user, conf->database_password,
+                           conf->database_name, (unsigned)conf->database_port, local ? conf->database_socket : NULL,
+                           CLIENT_MULTI_STATEMENTS) == NULL ||
         mysql_query(db->handle, SESSION) != 0) {
         fail(err, ERR_UNAVAILABLE, "database: cannot connect: %s", mysql_error(db->handle));
         disconnect(db);
@@ -271,10 +271,8 @@ static int read_row(struct arena *arena, MYSQL_STMT *statement, struct column *c
             memcpy(data, columns[i].bytes, columns[i].len);
         } else {
             unsigned long len = 0;
-            MYSQL_BIND whole = {.buffer_type = MYSQL_TYPE_STRING,
-                                .buffer = data,
-                                .buffer_length = columns[i].len,
-                                .length = &len};
+            MYSQL_BIND whole = {
+                .buffer_type = MYSQL_TYPE_STRING, .buffer = data, .buffer_length = columns[i].len, .length = &len};
             if (mysql_stmt_fetch_column(statement, &whole, (unsigned)i, 0) != 0)
                 return -1;
         }
@@ -284,8 +282,7 @@ static int read_row(struct arena *arena, MYSQL_STMT *statement, struct column *c
     return 0;
 }
 
-static int read_rows(struct sql *db, struct arena *arena, MYSQL_STMT *statement, struct sql_rows *rows,
-                     struct err *err)
+static int read_rows(struct sql *db, struct arena *arena, MYSQL_STMT *statement, struct sql_rows *rows, struct err *err)
 {
     rows->columns = mysql_stmt_field_count(statement);
     rows->count = 0;
@@ -377,7 +374,8 @@ int sql_begin(struct sql *db, struct err *err)
 
 int sql_begin_snapshot(struct sql *db, struct err *err)
 {
-    return begin(db, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION WITH CONSISTENT SNAPSHOT", err);
+    return begin(db, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; START TRANSACTION WITH CONSISTENT SNAPSHOT",
+                 err);
 }
 
 void sql_rollback(struct sql *db)

@@ -31,8 +31,7 @@ struct sql_arg {
 #define SQL_TEXT(text) sql_text(text)
 #define SQL_STR(value) ((struct sql_arg){.type = SQL_ARG_TEXT, .bytes = (value)})
 #define SQL_BYTES(at, size) ((struct sql_arg){.type = SQL_ARG_BYTES, .bytes = {(const char *)(at), (size)}})
-#define SQL_ARGS(...)                                                                                                  \
-    (struct sql_arg[]){__VA_ARGS__}, sizeof((struct sql_arg[]){__VA_ARGS__}) / sizeof(struct sql_arg)
+#define SQL_ARGS(...) (struct sql_arg[]){__VA_ARGS__}, sizeof((struct sql_arg[]){__VA_ARGS__}) / sizeof(struct sql_arg)
 
 /* Text; NULL in SQL where text is NULL. */
 struct sql_arg sql_text(const char *text);

@@ -86,8 +86,8 @@ static int list_folder(struct arena *arena, const char *folder, struct migration
     qsort(migrations->list, migrations->count, sizeof *migrations->list, by_number);
     for (size_t i = 0; status == 0 && i < migrations->count; i++)
         if (migrations->list[i].number != (int)i + 1)
-            status = fail(err, ERR_INTERNAL, "migrations in %.200s: number %03zu is missing or there twice", folder,
-                          i + 1);
+            status =
+                fail(err, ERR_INTERNAL, "migrations in %.200s: number %03zu is missing or there twice", folder, i + 1);
     return status;
 }
 
@@ -97,7 +97,8 @@ static int compare(const struct sql_rows *rows, struct migrations *migrations, s
         size_t number = (size_t)sql_number(SQL_CELL(rows, i, 0));
         const char *name = SQL_CELL(rows, i, 1).data, *sha256 = SQL_CELL(rows, i, 2).data;
         if (number < 1 || number > migrations->count)
-            return fail(err, ERR_CONFLICT, "migration %.150s was applied to this database, but its file is missing", name);
+            return fail(err, ERR_CONFLICT, "migration %.150s was applied to this database, but its file is missing",
+                        name);
         struct migration *migration = &migrations->list[number - 1];
         if (strcmp(migration->sha256, sha256) != 0)
             return fail(err, ERR_CONFLICT, "migration %.150s was changed after it was applied to this database",
@@ -120,8 +121,8 @@ int migrations_load(struct sql *db, struct arena *arena, const char *folder, str
                    "'schema_migrations'",
                    NULL, 0, &there, err) != 0)
         return -1;
-    if (there.count > 0 &&
-        sql_select(db, arena, "SELECT number, name, sha256 FROM schema_migrations ORDER BY number", NULL, 0, &rows, err) != 0)
+    if (there.count > 0 && sql_select(db, arena, "SELECT number, name, sha256 FROM schema_migrations ORDER BY number",
+                                      NULL, 0, &rows, err) != 0)
         return -1;
     return compare(&rows, migrations, err);
 }

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Writes the list of tests for ctest: SOURCE BUILD "UNIT-TESTS". From simple to complex; each stack is a fixture.
+set -euo pipefail
+source=$1 build=$2 units=$3
+
+add() { # NAME LABEL TIMEOUT [PROPERTIES] -- COMMAND...
+    local name=$1 label=$2 timeout=$3 properties='' word
+    shift 3
+    while [ "$1" != -- ]; do
+        properties+=" $1"
+        shift
+    done
+    shift
+    printf 'add_test(%s' "$name"
+    for word in "$@"; do printf ' "%s"' "$word"; done
+    printf ')\nset_tests_properties(%s PROPERTIES LABELS "%s" TIMEOUT %s RUN_SERIAL ON%s)\n' "$name" "$label" "$timeout" "$properties"
+}
+
+add style.layers style 60 -- "$source/tests/layers.sh" "$source"
+add style.budgets style 60 -- "$source/tests/style.sh" "$source"
+add style.links style 60 -- "$source/tests/links.sh" "$build"
+for unit in $units; do
+    add "unit.${unit#test_}" unit 60 -- "$build/$unit"
+done
+[ -n "${COURANT_TEST_STACKS:-}" ] || [ -d "$build/../build-asan" ] || exit 0
+
+for unit in $units; do
+    add "unit.asan.${unit#test_}" 'unit;asan' 120 -- "$build/../build-asan/$unit"
+done
+for kind in plain asan; do
+    stack="$source/tests/stack.sh"
+    add "$kind.up" "stack;$kind" 300 FIXTURES_SETUP "$kind" -- "$stack" $kind up
+    for file in "$source"/tests/http/test_*.py; do
+        name=$(basename "$file" .py)
+        add "$kind.http.${name#test_}" "http;$kind" 900 FIXTURES_REQUIRED "$kind" -- \
+            "$stack" $kind env /usr/bin/python3 -B -m pytest -q -p no:cacheprovider -rA --tb=short "$file"
+    done
+    add "$kind.fault.1_faults" "fault;$kind" 900 FIXTURES_REQUIRED "$kind" -- \
+        "$stack" $kind env /usr/bin/python3 -B -m pytest -q -p no:cacheprovider -rA --tb=short "$source/tests/fault/test_1_faults.py"
+    add "$kind.browser.live" "browser;$kind" 120 FIXTURES_REQUIRED "$kind" -- "$stack" $kind env node "$source/tests/browser/live.mjs"
+    add "$kind.down" "stack;$kind" 120 FIXTURES_CLEANUP "$kind" -- "$stack" $kind down
+done
+add asan.reports 'stack;asan' 60 DEPENDS asan.down FIXTURES_CLEANUP asan -- "$source/tests/stack.sh" asan reports
+add dist.check dist 1200 -- make -C "$build" -s distcheck

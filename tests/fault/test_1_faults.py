@@ -1,0 +1,239 @@
+"""What breaks, and how it heals."""
+
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from courant import Stream, until
+
+
+@pytest.fixture(autouse=True)
+def clean_afterwards(stack):
+    yield
+    until(lambda: stack.client().get("/readyz").status == 200, what="the stack")
+    until(lambda: stack.bus_last == stack.head, 30, "the bus")
+    assert "clean" in stack.verify()
+
+
+def plant(stack, name):
+    path = os.path.join(stack.faults, name)
+    open(path, "w").close()
+    return path
+
+
+def test_killed_between_commit_and_publish_then_a_command(stack, admin):
+    """The next command publishes first what the dead worker left."""
+    stack.dev("stop", "notifier")  # so that no tail heals it before
+    fault = plant(stack, "before-publish")
+    lost = admin.article("Left behind")
+    until(lambda: not os.path.exists(fault), what="the crash")
+    assert stack.bus(lost.position) is None
+    healed = admin.article("The next")
+    until(lambda: stack.bus_last >= healed.position, 5, "the bus")
+    for position in range(lost.position - 2, healed.position + 1):
+        assert stack.bus(position)["position"] == position
+    stack.dev("start", "notifier")
+
+
+@pytest.mark.parametrize("point", ["before-publish", "mid-publish", "after-commit"])
+def test_killed_around_publishing_then_quiet(stack, admin, point):
+    """One second of quiet puts the missing events on the bus and on the streams, in order."""
+    start = stack.head
+    stream = Stream(stack, f"/events?topic=all&after={start}", admin.token)
+    until(lambda: stack.bus_last == start, what="the bus")
+    fault = plant(stack, point)
+    answer = stack.client(admin.token).post("/api/articles", {"title": "Then silence", "content": "x"})
+    # Killed before it could answer, the command is in the log all the same; its client cannot know.
+    assert answer.status == (503 if point == "after-commit" else 201)
+    until(lambda: not os.path.exists(fault), what="the crash")
+    end = start + 2
+    until(lambda: stack.head == end, what="the commit")
+    stream.wait_for(end, 5)
+    until(lambda: stack.bus_last == end, 5, "the bus")
+    stream.close()
+    assert stream.ids == [start + 1, start + 2]
+
+
+def test_killed_before_commit_leaves_no_trace(stack, admin):
+    start = stack.head
+    fault = plant(stack, "before-commit")
+    assert stack.client(admin.token).post("/api/articles", {"title": "Never", "content": "x"}).status == 503
+    assert not os.path.exists(fault)
+    assert stack.head == start
+    assert stack.sql("SELECT COUNT(*) FROM articles WHERE title = 'Never'") == [["0"]]
+
+
+def timed(client, count):
+    times = []
+    for number in range(count):
+        before = time.monotonic()
+        client.article(f"Timed {number}", publish=False)
+        times.append(time.monotonic() - before)
+    return sorted(times)[count // 2], max(times)
+
+
+def test_nats_stopped_and_started(stack, admin):
+    """Commands answer in the same time, streams deliver; started again, the bus catches up by itself."""
+    timed(admin, 30)
+    with_bus, _ = timed(admin, 60)
+    start = stack.head
+    stream = Stream(stack, f"/events?topic=all&after={start}", admin.token)
+    stack.dev("stop", "nats")
+    without, worst = timed(admin, 60)
+    print(f"median with the bus {with_bus * 1000:.1f} ms, without {without * 1000:.1f} ms, worst {worst * 1000:.1f} ms")
+    assert without < with_bus * 1.5 + 0.002 and worst < 0.5 * stack.slow
+    sent = time.monotonic()
+    last = admin.article("While the bus is down").position
+    stream.wait_for(last, 5)
+    assert time.monotonic() - sent < 1 * stack.slow
+    stack.dev("start", "nats")
+    until(lambda: stack.bus_last == last, 20, "the bus to catch up by itself")
+    more = admin.article("With the bus again").position
+    stream.wait_for(more)
+    stream.close()
+    assert stream.ids == list(range(start + 1, more + 1))
+
+
+def test_nats_hangs(stack, admin):
+    """A bus that does not answer costs a pool one wait a second, and no event."""
+    start = stack.head
+    stream = Stream(stack, f"/events?topic=all&after={start}", admin.token)
+    stack.signal("nats", signal.SIGSTOP)
+    try:
+        positions = [admin.article(f"Hanging {n}").position for n in range(20)]
+        stream.wait_for(positions[-1], 20)
+    finally:
+        stack.signal("nats", signal.SIGCONT)
+    stream.close()
+    assert stream.ids == list(range(start + 1, positions[-1] + 1))
+
+
+def test_stream_of_the_bus_is_lost(stack, admin):
+    """JetStream's files are gone: the bus is filled from the log, from 1 on."""
+    start = stack.head
+    stream = Stream(stack, f"/events?topic=all&after={start}", admin.token)
+    stack.dev("stop", "nats")
+    import shutil
+    shutil.rmtree(f"{stack.dir}/nats")
+    stack.dev("start", "nats")
+    last = admin.article("After the loss").position
+    stream.wait_for(last)
+    until(lambda: stack.bus_last == last, 60, "the bus to be filled")
+    stream.close()
+    assert stream.ids == list(range(start + 1, last + 1))
+
+
+def test_killed_workers_are_replaced(stack, admin):
+    before = set(stack.workers())
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    after = until(lambda: len(stack.workers()) == len(before) and set(stack.workers()), 15, "new workers")
+    assert not before & after
+    until(lambda: stack.client().get("/livez").status == 200, what="an answer")
+
+
+def test_reload_replaces_workers_one_by_one(stack, admin):
+    """SIGHUP: all workers are new, and nobody is refused meanwhile."""
+    before, failures, ended = set(stack.workers()), [], threading.Event()
+
+    def read():
+        while not ended.is_set():
+            status = stack.client().get("/api/articles?limit=1").status
+            if status != 200:
+                failures.append(status)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    stack.signal("fcgi", signal.SIGHUP)
+    until(lambda: len(stack.workers()) == len(before) and not before & set(stack.workers()), 60 * stack.slow, "the replacement")
+    ended.set()
+    thread.join()
+    assert failures == []
+
+
+def test_terminated_during_an_upload(stack, admin):
+    """A worker that is told to end while a body arrives reads it to its end and answers."""
+    import socket
+    body = b'{"title":"Uploaded","content":"' + b"x" * 9000 + b'"}'
+    pairs = [(b"REQUEST_METHOD", b"POST"), (b"REQUEST_URI", b"/api/articles"), (b"CONTENT_TYPE", b"application/json"),
+             (b"CONTENT_LENGTH", str(len(body)).encode()), (b"HTTP_AUTHORIZATION", b"Bearer " + admin.token.encode())]
+    params = b"".join(bytes([len(name)]) + (len(value) | 0x80000000).to_bytes(4, "big") + name + value
+                      for name, value in pairs)
+
+    def record(kind, data):
+        return bytes([1, kind, 0, 1]) + len(data).to_bytes(2, "big") + b"\0\0" + data
+
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.settimeout(30)
+        raw.connect(stack.env["COURANT_FCGI_SOCKET"])
+        raw.sendall(record(1, b"\0\1\0\0\0\0\0\0") + record(4, params) + record(4, b"") + record(5, body[:4000]))
+        workers = stack.workers()
+        # Idle workers wait in a poll; this one is in the midst of a read.
+        busy = until(lambda: [pid for pid in workers if open(f"/proc/{pid}/syscall").read().split()[0] == "0"], 15,
+                     "a worker that reads")
+        os.kill(busy[0], signal.SIGTERM)
+        raw.sendall(record(5, body[4000:]) + record(5, b""))
+        answer = b""
+        while b"Uploaded" not in answer:
+            more = raw.recv(65536)
+            assert more, answer
+            answer += more
+    assert b"Status: 201" in answer
+    until(lambda: len(stack.workers()) == len(workers) and stack.client().get("/livez").status == 200, 20, "new workers")
+
+
+def test_notifier_restarts(stack, admin):
+    """A browser that comes back with its Last-Event-ID misses nothing."""
+    start = stack.head
+    stream = Stream(stack, f"/events?topic=all&after={start}", admin.token)
+    seen = admin.article("Before").position
+    stream.wait_for(seen)
+    stack.signal("notifier")
+    assert stream.ended.wait(10)
+    missed = admin.article("Meanwhile").position
+    stack.dev("start", "notifier")
+    again = Stream(stack, "/events?topic=all", admin.token, {"Last-Event-ID": str(stream.ids[-1])})
+    again.wait_for(missed)
+    again.close()
+    assert stream.ids + again.ids == list(range(start + 1, missed + 1))
+
+
+def test_database_killed(stack, admin):
+    """What was acknowledged is there after a crash of the database; what was not is answered with 503."""
+    start, acknowledged, ended = stack.head, [], threading.Event()
+    stream = Stream(stack, f"/events?topic=all&after={start}", admin.token)
+
+    def write(number):
+        client, n = stack.client(admin.token), 0
+        while not ended.is_set():
+            n += 1
+            try:
+                answer = client.post("/api/articles", {"title": f"Crash {number}.{n}", "content": "x"})
+            except OSError:
+                continue
+            assert answer.status in (201, 503), answer.body
+            if answer.status == 201:
+                acknowledged.append((answer.position, answer.json["id"]))
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(acknowledged) > 40, what="some writes")
+    stack.signal("mariadb")
+    until(lambda: not os.path.exists(f"/proc/{stack.pid('mariadb')}/exe"), what="the end of the database")
+    stack.dev("start", "mariadb")
+    count = len(acknowledged)
+    until(lambda: len(acknowledged) > count + 40, 60, "writes after the crash")
+    ended.set()
+    for thread in threads:
+        thread.join()
+    there = {(int(position), stream_name[8:]) for position, stream_name in stack.sql(
+        f"SELECT position, stream FROM events WHERE position > {start} AND version = 2")}
+    assert set(acknowledged) <= there
+    end = stack.head
+    stream.wait_for(end, 30)
+    stream.close()
+    assert stream.ids == list(range(start + 1, end + 1))

@@ -1,0 +1,112 @@
+"""Bad input gets the answers of the contract, and nothing of it reaches the log."""
+
+import http.client
+import socket
+
+import pytest
+
+GOOD = {"title": "T", "content": "C"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_reaches_the_log(stack, admin):
+    before = stack.head
+    yield
+    assert stack.head == before
+
+
+@pytest.mark.parametrize("body", [
+    b"", b" ", b"{", b'{"title":"a","content":"b"', b'{"title":"a","content":"b",}', b"{'title':'a'}", b"[1,2", b"nul",
+    b'{"title":"a","content":"b"} x', b'{"title":"a","content":"b"}{}', b'{"title":NaN,"content":"b"}', b'/* c */ {}',
+    b'{"title":"\xff","content":"b"}', b'{"title":"\\ud800","content":"b"}', b'{"title":"a\nb","content":"b"}',
+    b'{"title":"a","title":"b","content":"c"}', b"[" * 33 + b"]" * 33, b"\xef\xbb\xbf{}", b"\x00",
+    b'{"title":"a","content":"' + b"\xed\xa0\x80" + b'"}'])
+def test_broken_json(admin, body):
+    problem = admin.post("/api/articles", body, headers={"Content-Type": "application/json"}).problem(400)
+    assert "JSON" in problem["detail"]
+
+
+@pytest.mark.parametrize("body, pointers", [
+    ([], [""]), ("x", None), (1, None),
+    ({}, ["/title", "/content"]),
+    ({"title": "", "content": ""}, ["/title", "/content"]),
+    ({"title": None, "content": 1}, ["/title", "/content"]),
+    ({**GOOD, "tags": "a"}, ["/tags"]),
+    ({**GOOD, "tags": ["a", 1, "", "x" * 41, {}]}, ["/tags/1", "/tags/2", "/tags/3", "/tags/4"]),
+    ({**GOOD, "tags": ["t"] * 21}, ["/tags"]),
+    ({**GOOD, "publish": "yes"}, ["/publish"]),
+    ({**GOOD, "lead": "x" * 1001, "subtitle": "x" * 201}, ["/subtitle", "/lead"]),
+    ({**GOOD, "id": "x", "a/b~c": 1}, ["/id", "/a~1b~0c"]),
+    ({**GOOD, "title": "a\0b"}, ["/title"]),
+])
+def test_wrong_types_and_missing_fields(admin, body, pointers):
+    import json
+    problem = admin.post("/api/articles", json.dumps(body)).problem(422)
+    if pointers is not None:
+        assert sorted(fault["pointer"] for fault in problem["errors"]) == sorted(pointers)
+    assert all(fault["detail"] for fault in problem["errors"])
+
+
+def test_body_over_the_limit(admin):
+    assert "262144" in admin.post("/api/articles", b'{"title":"' + b"x" * 300000 + b'"}').problem(413)["detail"]
+    admin.post("/api/articles", b"x" * 1100000).problem(413)
+    assert admin.get("/livez").status == 200
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "application/xml"])
+def test_other_media_types(admin, kind):
+    admin.post("/api/articles", b'{"title":"a","content":"b"}', headers={"Content-Type": kind}).problem(415)
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/", "/api/article", "/api/articles/", "/api/articles/x/y", "/api/../api/x",
+                                  "/api//articles", "/nowhere", "/api/articles%2Fx", "/api/auth/login/"])
+def test_unknown_paths(admin, path):
+    admin.get(path).problem(404)
+
+
+@pytest.mark.parametrize("id", ["x", "01a2071b-f843-7645-a001-b20b639515ff", "%27%20OR%201=1--", "a" * 300, "%F0%9F%98%80"])
+def test_unknown_articles(admin, id):
+    admin.get(f"/api/articles/{id}").problem(404)
+
+
+def test_bad_targets(admin):
+    for path in ("/api/%", "/api/%zz", "/api/%ff", "/api/articles/%c0%af"):
+        assert admin.get(path).status == 400
+    assert admin.get("/api/" + "a" * 5000).status == 414
+
+
+@pytest.mark.parametrize("method, path, allow", [
+    ("DELETE", "/api/articles", "POST, GET, HEAD, OPTIONS"), ("PUT", "/api/articles", "POST, GET, HEAD, OPTIONS"),
+    ("POST", "/livez", "GET, HEAD, OPTIONS"), ("GET", "/api/auth/login", "POST, OPTIONS"),
+    ("BREW", "/api/articles", "POST, GET, HEAD, OPTIONS"), ("POST", "/events", "GET, OPTIONS")])
+def test_wrong_methods(admin, method, path, allow):
+    answer = admin.call(method, path)
+    answer.problem(405)
+    assert answer.headers["allow"] == allow
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "limit=-1", "limit=", "limit=1e1", "cursor=x",
+                                   "cursor=", "cursor=%20", "cursor=" + "QQ" * 30])
+def test_bad_pages(admin, query):
+    problem = admin.get(f"/api/articles?{query}").problem(422)
+    assert problem["errors"][0]["pointer"] == "?" + query.split("=")[0]
+
+
+def test_body_shorter_than_announced(stack, admin):
+    """The web server gives up on a body that ends early; the worker is there for the next one."""
+    with socket.create_connection((stack.host, stack.port), timeout=10) as raw:
+        raw.sendall(b"POST /api/articles HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nAuthorization: Bearer "
+                    + admin.token.encode() + b"\r\nContent-Length: 100\r\n\r\n{\"title\":\"half")
+        raw.shutdown(socket.SHUT_WR)
+        assert b" 201 " not in raw.recv(4096)
+    assert admin.get("/livez").status == 200
+
+
+def test_chunked_body(stack, admin):
+    connection = http.client.HTTPConnection(stack.host, stack.port, timeout=10)
+    connection.request("POST", "/api/articles", body=iter([b'{"title":', b'""}']), encode_chunked=True,
+                       headers={"Authorization": f"Bearer {admin.token}", "Content-Type": "application/json",
+                                "Transfer-Encoding": "chunked"})
+    answer = connection.getresponse()
+    assert answer.status == 422, answer.read()
+    connection.close()

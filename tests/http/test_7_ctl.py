@@ -1,0 +1,100 @@
+"""courantctl, as an operator uses it."""
+
+import os
+import shutil
+
+import pytest
+
+from courant import ROOT
+
+
+@pytest.fixture
+def migrations(tmp_path):
+    return shutil.copytree(f"{ROOT}/sql/migrations", tmp_path / "migrations")
+
+
+def test_usage(stack):
+    assert stack.ctl("--help").returncode == 0
+    assert stack.ctl("--version").stdout.startswith("courantctl ")
+    for args in ([], ["nonsense"], ["migrate", "x"], ["user"], ["user", "add"], ["user", "add", "x"], ["verify", "x"]):
+        done = stack.ctl(*args)
+        assert done.returncode == 2 and "usage" in done.stderr
+
+
+@pytest.mark.parametrize("lines, word", [
+    ("[database]\nsockett = x", "there is no option sockett in [database]"), ("[fcgi]\nworkers = many", "fcgi.workers"),
+    ("[fcgi]\nworkers = 0", "from 1 to"), ("hello", "neither"), ("[auth]\nsecret_file = /nowhere", "/nowhere"), ("", "secret_file")])
+def test_bad_configuration_names_the_line(stack, tmp_path, lines, word):
+    path = tmp_path / "courant.conf"
+    path.write_text(lines + "\n")
+    done = stack.ctl("verify", config=str(path))
+    assert done.returncode == 2 and word in done.stderr
+
+
+def test_migrate(stack, migrations):
+    assert "up to date" in stack.ctl("migrate").stdout
+    dry = stack.ctl("migrate", "--dry-run", "--from", str(migrations))
+    assert "0 of 3 to apply" in dry.stdout
+    (migrations / "004_more.sql").write_text("CREATE TABLE IF NOT EXISTS more (id INT PRIMARY KEY);")
+    dry = stack.ctl("migrate", "--dry-run", "--from", str(migrations))
+    assert "1 of 4 to apply" in dry.stdout and "to apply  004_more.sql" in dry.stdout
+    assert stack.sql("SHOW TABLES LIKE 'more'") == []
+
+
+def test_migrate_refuses_a_changed_file(stack, migrations):
+    path = migrations / "002_accounts.sql"
+    path.write_text(path.read_text() + "\n")
+    for args in (["--dry-run"], []):
+        done = stack.ctl("migrate", "--from", str(migrations), *args)
+        assert done.returncode == 1 and "002_accounts.sql was changed" in done.stderr
+
+
+def test_migrate_refuses_a_missing_file(stack, migrations):
+    os.remove(migrations / "003_articles.sql")
+    done = stack.ctl("migrate", "--from", str(migrations))
+    assert done.returncode == 1 and "003_articles.sql" in done.stderr and "missing" in done.stderr
+    os.remove(migrations / "001_log.sql")
+    done = stack.ctl("migrate", "--from", str(migrations))
+    assert done.returncode == 2 and "001 is missing" in done.stderr
+
+
+def test_user_add(stack):
+    done = stack.ctl("user", "add", "carol", "--email", "carol@example.org")
+    assert done.returncode == 0
+    password = next(line.split()[1] for line in done.stdout.splitlines() if line.startswith("password"))
+    assert stack.log_in("carol", password).json["user"]["permissions"] == []
+    before = stack.head
+    assert "username is taken" in stack.ctl("user", "add", "Carol", "--email", "c2@example.org").stderr
+    assert "email is taken" in stack.ctl("user", "add", "carol2", "--email", "CAROL@example.org").stderr
+    assert "password" in stack.ctl("user", "add", "dave", "--email", "d@example.org", "--password-stdin", input="short").stderr
+    assert "address" in stack.ctl("user", "add", "dave", "--email", "nothing").stderr
+    assert "username" in stack.ctl("user", "add", "d@ve", "--email", "d@example.org").stderr
+    assert stack.head == before
+
+
+@pytest.mark.parametrize("change, back, word", [
+    ("UPDATE articles SET title = CONCAT(title, '!') WHERE id = '{id}'",
+     "UPDATE articles SET title = LEFT(title, CHAR_LENGTH(title) - 1) WHERE id = '{id}'", "read model articles, {id}"),
+    ("UPDATE events SET data = REPLACE(data, 'Tampered', 'tampered') WHERE position = {position}",
+     "UPDATE events SET data = REPLACE(data, 'tampered', 'Tampered') WHERE position = {position}", "position {position}"),
+    ("UPDATE events SET position = 4000000000 WHERE position = {position}",
+     "UPDATE events SET position = {position} WHERE position = 4000000000", "position {position} is missing"),
+    ("UPDATE events SET hash = REVERSE(hash) WHERE position = {position}",
+     "UPDATE events SET hash = REVERSE(hash) WHERE position = {position}", "position {position}: the hash"),
+    ("UPDATE log_head SET hash = REVERSE(hash)", "UPDATE log_head SET hash = REVERSE(hash)", "log_head"),
+    ("INSERT INTO users SELECT 'zzz', 'zzz', 'zzz', '', 1, NOW(6), NOW(6), NULL", "DELETE FROM users WHERE id = 'zzz'",
+     "read model users, zzz: the row is not in the log"),
+    ("UPDATE users SET id = CONCAT('x', SUBSTR(id, 2)) WHERE username = 'admin'",
+     "UPDATE users SET id = CONCAT('0', SUBSTR(id, 2)) WHERE username = 'admin'", "read model users"),
+])
+def test_verify_names_the_first_difference(stack, admin, change, back, word):
+    made = admin.article("Tampered with")
+    names = {"id": made.json["id"], "position": made.position - 2}
+    stack.sql(change.format(**names))
+    try:
+        done = stack.ctl("verify")
+    finally:
+        stack.sql(back.format(**names))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert word.format(**names) in done.stdout
+    assert "clean" in stack.verify()
