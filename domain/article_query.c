@@ -61,7 +61,7 @@ int article_find(struct sql *db, struct arena *arena, const struct actor *reader
                  struct article *article, int64_t *position, struct err *err)
 {
     struct sql_rows rows;
-    if (sql_select(db, arena, ONE, SQL_ARGS(SQL_TEXT(id)), &rows, err) != 0)
+    if (sql_select(db, arena, ONE, SQL_ARGS(SQL_TEXT(id_valid(id, strlen(id)) ? id : "")), &rows, err) != 0)
         return -1;
     if (rows.count != 1)
         return fail(err, ERR_INTERNAL, "an article's query gave %zu rows", rows.count);

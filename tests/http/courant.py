@@ -228,7 +228,7 @@ class Stack:
         nats = Nats(self.env["COURANT_NATS_URL"])
         answer = nats.ask(f"$JS.API.STREAM.INFO.{self.env['COURANT_NATS_STREAM']}")
         nats.close()
-        return answer["state"]["last_seq"]
+        return answer["state"]["last_seq"] if "state" in answer else 0  # there is no stream yet
 
     def client(self, token=None):
         return Client(self, token)

@@ -26,8 +26,8 @@ def test_curl_alone(stack, tmp_path):
         location = head.split("Location: ")[1].split()[0]
         assert '"title":"By curl"' in curl(f"{url}{location}")
         text = until(lambda: "article.created" in frames.read_text() and frames.read_text(), 5, "article.created")
-        lines = text[text.index("\nevent: article.created") - 20:].splitlines()
-        position = next(int(line[4:]) for line in lines if line.startswith("id: "))
+        frame = next(frame for frame in text.split("\n\n") if "event: article.created" in frame)
+        position = int(frame.split("id: ")[1].split()[0])
     finally:
         stream.kill()
         stream.wait()
