@@ -39,6 +39,6 @@ for kind in plain asan; do
         "$stack" $kind env /usr/bin/python3 -B -m pytest -q -p no:cacheprovider -rA --tb=short "$source/tests/fault/test_1_faults.py"
     add "$kind.browser.live" "browser;$kind" 120 FIXTURES_REQUIRED "$kind" -- "$stack" $kind env node "$source/tests/browser/live.mjs"
     add "$kind.down" "stack;$kind" 120 FIXTURES_CLEANUP "$kind" -- "$stack" $kind down
+    [ $kind = plain ] || add $kind.reports "stack;$kind" 60 FIXTURES_CLEANUP $kind DEPENDS $kind.down -- "$stack" $kind reports
 done
-add asan.reports 'stack;asan' 60 DEPENDS asan.down FIXTURES_CLEANUP asan -- "$source/tests/stack.sh" asan reports
 add dist.check dist 1200 -- make -C "$build" -s distcheck

@@ -18,18 +18,27 @@ def clean_afterwards(stack):
     assert "clean" in stack.verify()
 
 
-def plant(stack, name):
-    path = os.path.join(stack.faults, name)
-    open(path, "w").close()
-    return path
+class Fault:
+    """A crash that waits for the next worker that comes by this point."""
+
+    def __init__(self, stack, name):
+        self.stack, self.workers = stack, set(stack.workers())
+        self.path = os.path.join(stack.faults, name)
+        open(self.path, "w").close()
+
+    def strikes(self):
+        """Until a worker has died of it and another one is in its place."""
+        until(lambda: not os.path.exists(self.path), what="the crash")
+        until(lambda: len(now := set(self.stack.workers())) == len(self.workers) and now != self.workers,
+              what="another worker")
 
 
 def test_killed_between_commit_and_publish_then_a_command(stack, admin):
     """The next command publishes first what the dead worker left."""
     stack.dev("stop", "notifier")  # so that no tail heals it before
-    fault = plant(stack, "before-publish")
+    fault = Fault(stack, "before-publish")
     lost = admin.article("Left behind")
-    until(lambda: not os.path.exists(fault), what="the crash")
+    fault.strikes()
     assert stack.bus(lost.position) is None
     healed = admin.article("The next")
     until(lambda: stack.bus_last >= healed.position, 5, "the bus")
@@ -44,11 +53,11 @@ def test_killed_around_publishing_then_quiet(stack, admin, point):
     start = stack.head
     stream = Stream(stack, f"/events?topic=all&after={start}", admin.token)
     until(lambda: stack.bus_last == start, what="the bus")
-    fault = plant(stack, point)
+    fault = Fault(stack, point)
     answer = stack.client(admin.token).post("/api/articles", {"title": "Then silence", "content": "x"})
     # Killed before it could answer, the command is in the log all the same; its client cannot know.
     assert answer.status == (503 if point == "after-commit" else 201)
-    until(lambda: not os.path.exists(fault), what="the crash")
+    fault.strikes()
     end = start + 2
     until(lambda: stack.head == end, what="the commit")
     stream.wait_for(end, 5)
@@ -59,9 +68,9 @@ def test_killed_around_publishing_then_quiet(stack, admin, point):
 
 def test_killed_before_commit_leaves_no_trace(stack, admin):
     start = stack.head
-    fault = plant(stack, "before-commit")
+    fault = Fault(stack, "before-commit")
     assert stack.client(admin.token).post("/api/articles", {"title": "Never", "content": "x"}).status == 503
-    assert not os.path.exists(fault)
+    fault.strikes()
     assert stack.head == start
     assert stack.sql("SELECT COUNT(*) FROM articles WHERE title = 'Never'") == [["0"]]
 

@@ -102,7 +102,7 @@ static int write_one(struct context *c, int i, struct envelope *kept, struct err
         log_warning("%s", err->text);
     if (i % 14 == 9) {
         *kept = outcome.events[0];
-        kept->stream = strdup(outcome.events[0].stream);
+        kept->stream = "article-of-which-all-is-rolled-back";
         kept->data = STR("{}");
         kept->metadata = STR("{}");
     }
@@ -117,8 +117,6 @@ static int write_all(struct context *c)
     for (int i = 0; status == 0 && i < c->commands; i++) {
         arena_reset(c->arena);
         status = write_one(c, i, &kept, &err);
-        if (i % 14 == 10)
-            free((char *)(uintptr_t)kept.stream);
     }
     bus_close(&c->bus);
     bus_end();
