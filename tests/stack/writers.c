@@ -128,7 +128,8 @@ static bool goes_on(const struct event_list *list, int64_t *position)
 {
     for (size_t i = 0; i < list->count; i++)
         if (list->events[i].position != ++*position) {
-            fprintf(stderr, "writers: position %" PRId64 " where %" PRId64 " was due\n", list->events[i].position, *position);
+            fprintf(stderr, "writers: position %" PRId64 " where %" PRId64 " was due\n", list->events[i].position,
+                    *position);
             return false;
         }
     return true;
