@@ -1,7 +1,6 @@
 /* JetStream by nats.c. See bus.h. */
 #include "events/bus.h"
 
-#include "base/clock.h"
 #include "base/fault.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -26,9 +25,6 @@ struct bus {
     const struct conf *conf;
     natsConnection *connection;
     jsCtx *jetstream;
-    natsSubscription *answers;
-    char inbox[80];
-    uint64_t batch;
     atomic_uint epoch;
 };
 
@@ -80,8 +76,6 @@ static natsStatus connect_now(struct bus *bus)
     if (s == NATS_OK)
         s = natsOptions_SetMaxPingsOut(options, 2);
     if (s == NATS_OK)
-        s = natsOptions_SetSendAsap(options, true);
-    if (s == NATS_OK)
         s = natsConnection_Connect(&bus->connection, options);
     natsOptions_Destroy(options);
     return s == NATS_NOT_YET_CONNECTED ? NATS_OK : s;
@@ -91,7 +85,6 @@ int bus_open(struct bus **bus, const struct conf *conf, struct err *err)
 {
     struct bus *b = *bus = calloc(1, sizeof *b);
     jsOptions options;
-    natsInbox *inbox = NULL;
     if (b == NULL)
         return fail(err, ERR_UNAVAILABLE, "bus: no memory");
     b->conf = conf;
@@ -100,15 +93,6 @@ int bus_open(struct bus **bus, const struct conf *conf, struct err *err)
     natsStatus s = connect_now(b);
     if (s == NATS_OK)
         s = natsConnection_JetStream(&b->jetstream, b->connection, &options);
-    if (s == NATS_OK)
-        s = natsInbox_Create(&inbox);
-    if (s == NATS_OK) {
-        char subject[96];
-        snprintf(b->inbox, sizeof b->inbox, "%.70s", inbox);
-        snprintf(subject, sizeof subject, "%s.*", b->inbox);
-        s = natsConnection_SubscribeSync(&b->answers, b->connection, subject);
-    }
-    natsInbox_Destroy(inbox);
     if (s == NATS_OK)
         return 0;
     unavailable(s, "cannot start", err);
@@ -120,7 +104,6 @@ void bus_close(struct bus **bus)
 {
     if (*bus == NULL)
         return;
-    natsSubscription_Destroy((*bus)->answers);
     jsCtx_Destroy((*bus)->jetstream);
     /* Close first, so that no callback finds the bus gone. */
     if ((*bus)->connection != NULL)
@@ -182,23 +165,34 @@ int bus_last(struct bus *bus, int64_t *last, struct err *err)
     return 0;
 }
 
-/* Only the last message of a batch asks for an answer: a refusal before it refuses it too. */
-static natsStatus send_one(struct bus *bus, struct arena *arena, const struct envelope *event, bool last)
+static natsStatus make_message(struct bus *bus, struct arena *arena, const struct envelope *event, natsMsg **message)
 {
-    char subject[CONF_TEXT + 80], reply[128], expected[24];
-    natsMsg *message = NULL;
+    char subject[CONF_TEXT + 80], expected[24];
     struct str text = event_message(arena, event);
     if (text.data == NULL)
         return NATS_NO_MEMORY;
     snprintf(subject, sizeof subject, "%s.%.64s", bus->conf->nats_subject, event->type);
-    snprintf(reply, sizeof reply, "%s.%" PRIu64, bus->inbox, bus->batch);
     snprintf(expected, sizeof expected, "%" PRId64, event->position - 1);
-    natsStatus s = natsMsg_Create(&message, subject, last ? reply : NULL, text.data, (int)text.len);
+    natsStatus s = natsMsg_Create(message, subject, NULL, text.data, (int)text.len);
     if (s == NATS_OK)
-        s = natsMsgHeader_Set(message, "Nats-Expected-Last-Sequence", expected);
-    if (s == NATS_OK)
-        s = natsConnection_PublishMsg(bus->connection, message);
-    natsMsg_Destroy(message);
+        s = natsMsgHeader_Set(*message, "Nats-Expected-Last-Sequence", expected);
+    return s;
+}
+
+/* Only the last message of a batch asks for an answer: a refusal before it refuses it too. */
+static natsStatus send_all(struct bus *bus, struct arena *arena, const struct envelope *events, size_t count,
+                           natsMsg **answer)
+{
+    natsStatus s = NATS_OK;
+    for (size_t i = 0; s == NATS_OK && i < count; i++) {
+        natsMsg *message = NULL;
+        s = make_message(bus, arena, &events[i], &message);
+        if (s == NATS_OK && i + 1 < count)
+            s = natsConnection_PublishMsg(bus->connection, message);
+        else if (s == NATS_OK)
+            s = natsConnection_RequestMsg(answer, bus->connection, message, bus->conf->nats_timeout_ms);
+        natsMsg_Destroy(message);
+    }
     return s;
 }
 
@@ -231,55 +225,24 @@ static int read_answer(const char *text, size_t len, int64_t *last, struct err *
     return status;
 }
 
-/* Waits for this batch's answer; those of an earlier one that come late are dropped. */
-static natsStatus next_answer(struct bus *bus, natsMsg **message)
-{
-    char wanted[112];
-    int64_t until = clock_steady() + bus->conf->nats_timeout_ms * 1000;
-    snprintf(wanted, sizeof wanted, "%s.%" PRIu64, bus->inbox, bus->batch);
-    for (;;) {
-        int64_t left = (until - clock_steady() + 999) / 1000;
-        if (left <= 0)
-            return NATS_TIMEOUT;
-        natsStatus s = natsSubscription_NextMsg(message, bus->answers, left);
-        if (s != NATS_OK || strcmp(natsMsg_GetSubject(*message), wanted) == 0)
-            return s;
-        natsMsg_Destroy(*message);
-        *message = NULL;
-    }
-}
-
-static int await_answer(struct bus *bus, int64_t *last, struct err *err)
-{
-    natsMsg *message = NULL;
-    natsStatus s = next_answer(bus, &message);
-    if (s != NATS_OK)
-        return unavailable(s, "publish", err);
-    int status;
-    if (natsMsg_IsNoResponders(message)) {
-        *last = 0;
-        status = fail(err, ERR_CONFLICT, "bus: there is no stream");
-    } else {
-        status = read_answer(natsMsg_GetData(message), (size_t)natsMsg_GetDataLength(message), last, err);
-    }
-    natsMsg_Destroy(message);
-    return status;
-}
-
 int bus_publish(struct bus *bus, struct arena *arena, const struct envelope *events, size_t count, int64_t *last,
                 struct err *err)
 {
+    natsMsg *answer = NULL;
     *last = -1;
     if (!bus_connected(bus))
         return fail(err, ERR_UNAVAILABLE, "bus: not connected");
-    bus->batch++;
-    for (size_t i = 0; i < count; i++) {
-        natsStatus s = send_one(bus, arena, &events[i], i + 1 == count);
-        if (s != NATS_OK)
-            return unavailable(s, "publish", err);
-    }
+    natsStatus s = send_all(bus, arena, events, count, &answer);
     fault_point("mid-publish");
-    return await_answer(bus, last, err);
+    if (s == NATS_NO_RESPONDERS) {
+        *last = 0;
+        return fail(err, ERR_CONFLICT, "bus: there is no stream");
+    }
+    if (s != NATS_OK)
+        return unavailable(s, "publish", err);
+    int status = read_answer(natsMsg_GetData(answer), (size_t)natsMsg_GetDataLength(answer), last, err);
+    natsMsg_Destroy(answer);
+    return status;
 }
 
 int bus_get(struct bus *bus, struct arena *arena, int64_t sequence, struct envelope *event, struct err *err)

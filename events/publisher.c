@@ -11,12 +11,25 @@
 #include <sys/mman.h>
 #include <time.h>
 
-enum { LOCK_WAIT_MS = 50, REST_US = 1000000, CHUNK = 100, STEPS = 24, UNKNOWN = -1 };
+enum {
+    STUCK_US = 100000,   /* a holder that has not moved for so long is passed by */
+    GATHER_US = 2000,
+    TURN_US = 10000,      /* how long one holder goes on when another could */
+    HAND_OVER_MS = 20,   /* how long that other waits for it */
+    REST_US = 1000000,
+    CHUNK = 100,
+    STEPS = 64,
+    UNKNOWN = -1,
+};
 
 struct lane {
     pthread_mutex_t lock;
+    atomic_llong committed;  /* the last position that a process of the pool has committed */
     atomic_llong published;  /* the bus's last sequence, or UNKNOWN */
+    atomic_llong beat;       /* clock_steady: when the holder last moved */
     atomic_llong rest_until; /* clock_steady */
+    atomic_bool tired;       /* the holder has had its turn and would hand over */
+    atomic_int waiting;      /* who would take over */
 };
 
 struct lane *lane_new(bool shared)
@@ -44,29 +57,53 @@ void lane_free(struct lane **lane)
     *lane = NULL;
 }
 
-/* Whether we hold the lock; without it we publish all the same, only with more refusals. */
-static bool enter(struct lane *lane)
+static bool taken(struct lane *lane, int status)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += LOCK_WAIT_MS * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
-    int status = pthread_mutex_clocklock(&lane->lock, CLOCK_MONOTONIC, &until);
     if (status == EOWNERDEAD) {
         /* What the dead one knew of the bus may be half an update old; the bus will correct us. */
         pthread_mutex_consistent(&lane->lock);
         status = 0;
     }
+    if (status == 0) {
+        atomic_store(&lane->tired, false);
+        atomic_store(&lane->beat, clock_steady());
+    }
     return status == 0;
 }
 
-static void leave(struct lane *lane, bool held)
+static bool take_over(struct lane *lane)
 {
-    if (held)
-        pthread_mutex_unlock(&lane->lock);
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += HAND_OVER_MS * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    atomic_fetch_add(&lane->waiting, 1);
+    bool held = taken(lane, pthread_mutex_clocklock(&lane->lock, CLOCK_MONOTONIC, &until));
+    atomic_fetch_sub(&lane->waiting, 1);
+    return held;
+}
+
+/*
+ * ENTERED: we hold the lane. LEFT_TO_HOLDER: somebody does, and will look at `committed` again before it ends, so ours is
+ * in good hands. ALONE: its holder is stopped; we publish without it, only with more refusals.
+ */
+enum entry { ENTERED, LEFT_TO_HOLDER, ALONE };
+
+static enum entry enter(struct lane *lane)
+{
+    if (taken(lane, pthread_mutex_trylock(&lane->lock)) || (atomic_load(&lane->tired) && take_over(lane)))
+        return ENTERED;
+    return clock_steady() - atomic_load(&lane->beat) > STUCK_US ? ALONE : LEFT_TO_HOLDER;
+}
+
+static void raise_to(atomic_llong *value, long long least)
+{
+    long long now = atomic_load(value);
+    while (now < least && !atomic_compare_exchange_weak(value, &now, least))
+        ;
 }
 
 static bool resting(const struct lane *lane)
@@ -123,25 +160,62 @@ static int step(struct bus *bus, struct sql *db, struct lane *lane, struct arena
     return 0;
 }
 
+/* More was committed meanwhile, so the pool is busy: a moment for some more of it makes one batch of what would be many. */
+static void gather(void)
+{
+    const struct timespec moment = {0, GATHER_US * 1000};
+    nanosleep(&moment, NULL);
+}
+
+/* Publishes until the bus has what the pool has committed, or somebody else takes over. */
+static int publish_all(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena,
+                       const struct event_list *own, struct err *err)
+{
+    int64_t began = clock_steady();
+    for (int i = 0, status = 0; i < STEPS; i++) {
+        int64_t upto = atomic_load(&lane->committed);
+        status = step(bus, db, lane, arena, upto, own, err);
+        if (status < 0)
+            return -1;
+        if (status > 0 && atomic_load(&lane->committed) == upto)
+            return 0;
+        gather();
+        atomic_store(&lane->beat, clock_steady());
+        if (atomic_load(&lane->beat) - began > TURN_US) {
+            atomic_store(&lane->tired, true);
+            if (atomic_load(&lane->waiting) > 0)
+                return 0;
+        }
+    }
+    return 0;
+}
+
 int publish_committed(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena,
                       const struct envelope *events, size_t count, struct err *err)
 {
     const struct event_list own = {(struct envelope *)(uintptr_t)events, count};
     if (count == 0)
         return 0;
+    raise_to(&lane->committed, events[count - 1].position);
     if (!bus_connected(bus) || resting(lane))
         return fail(err, ERR_UNAVAILABLE, "bus: not connected");
     fault_point("before-publish");
-    bool held = enter(lane);
     int status = 0;
-    for (int i = 0; status == 0 && i < STEPS; i++)
-        status = step(bus, db, lane, arena, events[count - 1].position, &own, err);
-    if (status < 0) {
-        atomic_store(&lane->published, UNKNOWN);
-        atomic_store(&lane->rest_until, clock_steady() + REST_US);
-    }
-    leave(lane, held);
-    return status < 0 ? -1 : 0;
+    /* Who commits between a holder's last look and its leaving finds the lane taken: so the holder looks once more. */
+    do {
+        enum entry entry = enter(lane);
+        if (entry == LEFT_TO_HOLDER)
+            return 0;
+        status = publish_all(bus, db, lane, arena, &own, err);
+        if (status < 0) {
+            atomic_store(&lane->published, UNKNOWN);
+            atomic_store(&lane->rest_until, clock_steady() + REST_US);
+        }
+        if (entry == ENTERED)
+            pthread_mutex_unlock(&lane->lock);
+    } while (status == 0 && atomic_load(&lane->committed) > atomic_load(&lane->published) &&
+             atomic_load(&lane->waiting) == 0 && atomic_load(&lane->published) != UNKNOWN);
+    return status;
 }
 
 int publish_missing(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena, int64_t upto,
