@@ -12,12 +12,13 @@
 #include <time.h>
 
 enum {
-    STUCK_US = 100000,   /* a holder that has not moved for so long is passed by */
+    STUCK_US = 100000, /* a holder that has not moved for so long is passed by */
     GATHER_US = 2000,
-    TURN_US = 10000,      /* how long one holder goes on when another could */
-    HAND_OVER_MS = 20,   /* how long that other waits for it */
+    TURN_US = 10000,   /* how long one holder goes on when another could */
+    HAND_OVER_MS = 20, /* how long that other waits for it */
     REST_US = 1000000,
     CHUNK = 100,
+    SMALL = 2 * CHUNK,
     STEPS = 64,
     UNKNOWN = -1,
 };
@@ -87,8 +88,8 @@ static bool take_over(struct lane *lane)
 }
 
 /*
- * ENTERED: we hold the lane. LEFT_TO_HOLDER: somebody does, and will look at `committed` again before it ends, so ours is
- * in good hands. ALONE: its holder is stopped; we publish without it, only with more refusals.
+ * ENTERED: we hold the lane. LEFT_TO_HOLDER: somebody does, and will look at `committed` again before it ends, so ours
+ * is in good hands. ALONE: its holder is stopped; we publish without it, only with more refusals.
  */
 enum entry { ENTERED, LEFT_TO_HOLDER, ALONE };
 
@@ -160,14 +161,21 @@ static int step(struct bus *bus, struct sql *db, struct lane *lane, struct arena
     return 0;
 }
 
-/* More was committed meanwhile, so the pool is busy: a moment for some more of it makes one batch of what would be many. */
+/* More was committed meanwhile, so the pool is busy: a moment for some more of it makes one batch of what would be
+ * many. */
 static void gather(void)
 {
     const struct timespec moment = {0, GATHER_US * 1000};
     nanosleep(&moment, NULL);
 }
 
-/* Publishes until the bus has what the pool has committed, or somebody else takes over. */
+static int64_t backlog(const struct lane *lane)
+{
+    return atomic_load(&lane->committed) - atomic_load(&lane->published);
+}
+
+/* Publishes until the bus has what the pool has committed, or somebody else takes over. What is left of a long outage
+ * is for the commands to come, a turn each, and for the tail: this worker has requests to answer. */
 static int publish_all(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena,
                        const struct event_list *own, struct err *err)
 {
@@ -183,7 +191,7 @@ static int publish_all(struct bus *bus, struct sql *db, struct lane *lane, struc
         atomic_store(&lane->beat, clock_steady());
         if (atomic_load(&lane->beat) - began > TURN_US) {
             atomic_store(&lane->tired, true);
-            if (atomic_load(&lane->waiting) > 0)
+            if (atomic_load(&lane->waiting) > 0 || backlog(lane) > SMALL)
                 return 0;
         }
     }
@@ -213,8 +221,7 @@ int publish_committed(struct bus *bus, struct sql *db, struct lane *lane, struct
         }
         if (entry == ENTERED)
             pthread_mutex_unlock(&lane->lock);
-    } while (status == 0 && atomic_load(&lane->committed) > atomic_load(&lane->published) &&
-             atomic_load(&lane->waiting) == 0 && atomic_load(&lane->published) != UNKNOWN);
+    } while (status == 0 && backlog(lane) > 0 && backlog(lane) <= SMALL && atomic_load(&lane->waiting) == 0);
     return status;
 }
 

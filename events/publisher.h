@@ -24,8 +24,8 @@ void lane_free(struct lane **lane);
 
 /*
  * Brings the bus up to the last of these events, which the caller has just committed (so they, and all before them, are
- * durable), or leaves that to who holds the lane. Reads from the log at most a few thousand missing ones; more are left
- * to the next call, or to the tail.
+ * durable), or leaves that to who holds the lane. Where very much is missing it does a turn of
+ * some milliseconds; more is left to the next call, or to the tail.
  */
 int publish_committed(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena,
                       const struct envelope *events, size_t count, struct err *err);
