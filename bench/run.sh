@@ -10,7 +10,7 @@ clients=16
 export COURANT_DEV_DIR=$work/stack COURANT_DEV_PREFIX=$work/prefix
 COURANT_DEV_PORT=${COURANT_BENCH_PORT:-18280}
 export COURANT_DEV_PORT
-hello_port=$((COURANT_DEV_PORT + 2))
+hello_port=$((COURANT_DEV_PORT + 3))
 
 # What we started, we end.
 started=()

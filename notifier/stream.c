@@ -196,8 +196,9 @@ bool stream_say(struct stream *stream, const char *text, size_t len)
 void stream_granted(struct stream *stream, struct wish *wish)
 {
     stream->wish = NULL;
-    if (wish->failed)
-        return; /* the next turn of the clock asks again */
+    /* None at all is a log that cannot be read to where the hub begins. The next turn of the clock asks again. */
+    if (wish->failed || wish->found.count == 0)
+        return;
     records_free(&stream->batch);
     stream->batch = wish->found;
     stream->batch_at = 0;

@@ -189,6 +189,7 @@ class Stack:
         text = subprocess.run([f"{ROOT}/dev", "env"], check=True, capture_output=True, text=True).stdout
         self.env = dict(line.removeprefix("export ").split("=", 1) for line in text.splitlines())
         self.host, self.port = "127.0.0.1", int(self.env["COURANT_DEV_PORT"])
+        self.notifier = ("127.0.0.1", urlparse(self.env["COURANT_NOTIFIER_URL"]).port)
         self.dir = self.env["COURANT_DEV_DIR"]
         self.faults = os.environ.get("COURANT_FAULTS", "")
         self.slow = 4 if "asan" in self.env["COURANT_DEV_PREFIX"] else 1
