@@ -126,34 +126,31 @@ static bool is_prefix(struct tail *tail, struct arena *arena, int64_t last)
     return false;
 }
 
-/* The log was read to its end at the cursor: brings the bus there, one step at a time, then subscribes behind it. */
-static bool take_feed(struct tail *tail, struct arena *arena)
+/*
+ * The log was read up to a position, its end a moment ago: brings the bus there, one step at a time, then subscribes
+ * behind it. True when that was a step forward, so that the next may follow at once.
+ */
+static bool take_feed(struct tail *tail, struct arena *arena, int64_t position)
 {
     struct err err = {0};
     int64_t last = 0;
     unsigned epoch = bus_epoch(tail->bus);
     tail->next_feed = clock_steady() + FEED_RETRY_US;
-    if (bus_last(tail->bus, &last, &err) != 0) {
-        complain(tail, &err);
+    int status = bus_last(tail->bus, &last, &err);
+    if (status == 0 && !is_prefix(tail, arena, last))
         return false;
-    }
-    if (!is_prefix(tail, arena, last))
-        return false;
-    if (last < tail->cursor) {
-        int done = publish_missing(tail->bus, tail->db, tail->lane, arena, tail->cursor, &err);
-        if (done < 0)
-            complain(tail, &err);
-        else
+    if (status == 0 && last < position) {
+        status = publish_missing(tail->bus, tail->db, tail->lane, arena, position, &err);
+        if (status >= 0)
             tail->next_feed = 0;
-        return false;
+    } else if (status == 0) {
+        status = bus_subscribe(tail->bus, position + 1, &tail->feed, &err);
+        tail->epoch = epoch;
+        tail->quiet_since = clock_steady();
     }
-    if (bus_subscribe(tail->bus, tail->cursor + 1, &tail->feed, &err) != 0) {
+    if (status < 0)
         complain(tail, &err);
-        return false;
-    }
-    tail->epoch = epoch;
-    tail->quiet_since = clock_steady();
-    return true;
+    return status >= 0;
 }
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -161,17 +158,17 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Without a feed: what the log has; when it has no more, a feed. True when it is worth going on at once. */
-static bool poll_log(struct tail *tail, struct arena *arena, int64_t until, struct event_list *list)
+/*
+ * Without a feed: what the log has, and where that was all of it, a step towards a feed; a pause where there is
+ * neither. It must not wait for silence: a busy log would keep it polling for ever.
+ */
+static void poll_log(struct tail *tail, struct arena *arena, int64_t until, struct event_list *list)
 {
     bool readable = read_log(tail, arena, list);
-    if (list->count > 0)
-        return true;
-    if (readable && bus_connected(tail->bus) && clock_steady() >= tail->next_feed && take_feed(tail, arena))
-        return true;
-    if (tail->next_feed != 0 || !readable)
+    bool due = readable && list->count < CHUNK && bus_connected(tail->bus) && clock_steady() >= tail->next_feed;
+    bool stepped = due && take_feed(tail, arena, tail->cursor + (int64_t)list->count);
+    if (list->count == 0 && !stepped)
         sleep_us(earlier(readable ? POLL_US : TROUBLE_US, until - clock_steady()));
-    return false;
 }
 
 /* The second of quiet is over: the log may hold what the feed did not bring. */

@@ -174,11 +174,11 @@ static void on_source(evutil_socket_t fd, short what, void *context)
     }
 }
 
-static void end_session(struct stream *stream)
+/* The last words to a client, and the end of its connection when it has them. */
+static void dismiss(struct stream *stream, const char *text)
 {
-    static const char text[] = "event: session-expired\ndata: {}\n\n";
     stream->streaming = false;
-    stream->closing = stream_say(stream, text, sizeof text - 1);
+    stream->closing = stream_say(stream, text, strlen(text));
     if (stream->closing)
         stream_pump(stream);
     else
@@ -204,7 +204,7 @@ static void tick_one(struct stream *stream)
         if (idle > REQUEST_US)
             server_end(stream);
     } else if (stream->actor.user_id != NULL && stream->actor.expires <= clock_now()) {
-        end_session(stream);
+        dismiss(stream, "event: session-expired\ndata: {}\n\n");
     } else if (idle >= stream->server->conf->notifier_heartbeat_s * 1000000) {
         send_heartbeat(stream);
     } else {
@@ -221,13 +221,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 
 static void say_goodbye(struct stream *stream)
 {
-    static const char text[] = "retry: 1500\n\n";
-    stream->streaming = false;
-    stream->closing = stream_say(stream, text, sizeof text - 1);
-    if (stream->closing)
-        stream_pump(stream);
-    else
-        server_end(stream);
+    dismiss(stream, "retry: 1500\n\n");
 }
 
 static void on_end(evutil_socket_t fd, short what, void *context)

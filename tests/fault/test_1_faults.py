@@ -106,6 +106,41 @@ def test_nats_stopped_and_started(stack, admin):
     assert stream.ids == list(range(start + 1, more + 1))
 
 
+def test_the_bus_comes_back_to_a_busy_log(stack, admin):
+    """The notifier goes back to the bus while writing never pauses, and stops asking the database."""
+    start, ended, positions = stack.head, threading.Event(), []
+    stream = Stream(stack, f"/events?topic=all&after={start}", admin.token)
+
+    def write():
+        client = stack.client(admin.token)
+        while not ended.is_set():
+            positions.append(client.article("Busy", publish=False).position)
+
+    def fences():
+        return int(stack.sql("SELECT count FROM log_fence")[0][0])
+
+    def live():
+        """A hundred events without one commit of the notifier's own."""
+        before, count = fences(), len(positions)
+        until(lambda: len(positions) >= count + 50, 20, "more events")
+        return fences() == before
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        stack.dev("stop", "nats")
+        before = fences()
+        until(lambda: fences() > before, what="the notifier to read the log")
+        stack.dev("start", "nats")
+        until(live, 30, "the notifier to follow the bus")
+    finally:
+        ended.set()
+        thread.join()
+    stream.wait_for(positions[-1])
+    stream.close()
+    assert stream.ids == list(range(start + 1, positions[-1] + 1))
+
+
 def test_nats_hangs(stack, admin):
     """A bus that does not answer costs a pool one wait a second, and no event."""
     start = stack.head
