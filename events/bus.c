@@ -123,6 +123,11 @@ bool bus_connected(const struct bus *bus)
     return natsConnection_Status(bus->connection) == NATS_CONN_STATUS_CONNECTED;
 }
 
+int64_t bus_patience(const struct bus *bus)
+{
+    return bus->conf->nats_timeout_ms * 1000;
+}
+
 unsigned bus_epoch(const struct bus *bus)
 {
     return atomic_load(&bus->epoch);

@@ -17,6 +17,8 @@ void bus_close(struct bus **bus);
 /* Ends the client library's threads; once, at the end of a process, when every bus is closed. */
 void bus_end(void);
 bool bus_connected(const struct bus *bus);
+/* The longest that a call waits, in microseconds. */
+int64_t bus_patience(const struct bus *bus);
 /* Rises with every reconnection: a subscription from before it may have missed something. */
 unsigned bus_epoch(const struct bus *bus);
 

@@ -27,7 +27,7 @@ struct lane {
     pthread_mutex_t lock;
     atomic_llong committed;  /* the last position that a process of the pool has committed */
     atomic_llong published;  /* the bus's last sequence, or UNKNOWN */
-    atomic_llong beat;       /* clock_steady: when the holder last moved */
+    atomic_llong due;        /* clock_steady: when the holder must have moved, unless it is stopped */
     atomic_llong rest_until; /* clock_steady */
     atomic_bool tired;       /* the holder has had its turn and would hand over */
     atomic_int waiting;      /* who would take over */
@@ -58,7 +58,12 @@ void lane_free(struct lane **lane)
     *lane = NULL;
 }
 
-static bool taken(struct lane *lane, int status)
+static void promise(struct lane *lane, const struct bus *bus)
+{
+    atomic_store(&lane->due, clock_steady() + bus_patience(bus) + STUCK_US);
+}
+
+static bool taken(struct lane *lane, const struct bus *bus, int status)
 {
     if (status == EOWNERDEAD) {
         /* What the dead one knew of the bus may be half an update old; the bus will correct us. */
@@ -67,12 +72,12 @@ static bool taken(struct lane *lane, int status)
     }
     if (status == 0) {
         atomic_store(&lane->tired, false);
-        atomic_store(&lane->beat, clock_steady());
+        promise(lane, bus);
     }
     return status == 0;
 }
 
-static bool take_over(struct lane *lane)
+static bool take_over(struct lane *lane, const struct bus *bus)
 {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -82,7 +87,7 @@ static bool take_over(struct lane *lane)
         until.tv_nsec -= 1000000000L;
     }
     atomic_fetch_add(&lane->waiting, 1);
-    bool held = taken(lane, pthread_mutex_clocklock(&lane->lock, CLOCK_MONOTONIC, &until));
+    bool held = taken(lane, bus, pthread_mutex_clocklock(&lane->lock, CLOCK_MONOTONIC, &until));
     atomic_fetch_sub(&lane->waiting, 1);
     return held;
 }
@@ -93,11 +98,11 @@ static bool take_over(struct lane *lane)
  */
 enum entry { ENTERED, LEFT_TO_HOLDER, ALONE };
 
-static enum entry enter(struct lane *lane)
+static enum entry enter(struct lane *lane, const struct bus *bus)
 {
-    if (taken(lane, pthread_mutex_trylock(&lane->lock)) || (atomic_load(&lane->tired) && take_over(lane)))
+    if (taken(lane, bus, pthread_mutex_trylock(&lane->lock)) || (atomic_load(&lane->tired) && take_over(lane, bus)))
         return ENTERED;
-    return clock_steady() - atomic_load(&lane->beat) > STUCK_US ? ALONE : LEFT_TO_HOLDER;
+    return clock_steady() > atomic_load(&lane->due) ? ALONE : LEFT_TO_HOLDER;
 }
 
 static void raise_to(atomic_llong *value, long long least)
@@ -188,8 +193,8 @@ static int publish_all(struct bus *bus, struct sql *db, struct lane *lane, struc
         if (status > 0 && atomic_load(&lane->committed) == upto)
             return 0;
         gather();
-        atomic_store(&lane->beat, clock_steady());
-        if (atomic_load(&lane->beat) - began > TURN_US) {
+        promise(lane, bus);
+        if (clock_steady() - began > TURN_US) {
             atomic_store(&lane->tired, true);
             if (atomic_load(&lane->waiting) > 0 || backlog(lane) > SMALL)
                 return 0;
@@ -211,7 +216,7 @@ int publish_committed(struct bus *bus, struct sql *db, struct lane *lane, struct
     int status = 0;
     /* Who commits between a holder's last look and its leaving finds the lane taken: so the holder looks once more. */
     do {
-        enum entry entry = enter(lane);
+        enum entry entry = enter(lane, bus);
         if (entry == LEFT_TO_HOLDER)
             return 0;
         status = publish_all(bus, db, lane, arena, &own, err);

@@ -147,12 +147,53 @@ def test_nats_hangs(stack, admin):
     stream = Stream(stack, f"/events?topic=all&after={start}", admin.token)
     stack.signal("nats", signal.SIGSTOP)
     try:
-        positions = [admin.article(f"Hanging {n}").position for n in range(20)]
+        began = time.monotonic()
+        positions = [admin.article(f"Hanging {n}").position for n in range(200)]
+        spent = time.monotonic() - began
         stream.wait_for(positions[-1], 20)
     finally:
         stack.signal("nats", signal.SIGCONT)
     stream.close()
     assert stream.ids == list(range(start + 1, positions[-1] + 1))
+    print(f"200 commands took {spent:.2f} s while the bus hung")
+    assert spent < 3 * stack.slow
+
+
+def test_a_worker_is_stopped(stack, admin):
+    """Whatever it held, the others publish without it; only who waits for an answer of its own waits."""
+    start = stack.head
+    stream = Stream(stack, f"/events?topic=all&after={start}", admin.token)
+    ended, positions = threading.Event(), []
+
+    def write():
+        client = stack.client(admin.token)
+        while not ended.is_set():
+            try:
+                positions.append(client.article("Stopping", publish=False).position)
+            except OSError:
+                pass
+
+    threads = [threading.Thread(target=write, daemon=True) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    stopped = stack.workers()[::6]
+    try:
+        until(lambda: len(positions) > 50, what="some writes")
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        count = len(positions)
+        until(lambda: len(positions) > count + 50, 20, "writes beside the stopped workers")
+        stream.wait_for(positions[-1], 10)
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        ended.set()
+    for thread in threads:
+        thread.join(60)
+    end = stack.head
+    stream.wait_for(end, 10)
+    stream.close()
+    assert stream.ids == list(range(start + 1, end + 1))
 
 
 def test_stream_of_the_bus_is_lost(stack, admin):
