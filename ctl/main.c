@@ -15,6 +15,7 @@ static const struct {
     const char *name, *summary;
     int (*run)(struct ctl *ctl, int argc, char **argv);
 } COMMANDS[] = {
+    {"events", "print the log [--after POSITION] [--stream STREAM] [--type TYPE] [--follow]", ctl_events},
     {"migrate", "bring the database's schema forward [--dry-run]", ctl_migrate},
     {"user", "user add NAME --email E [--admin]", ctl_user},
     {"verify", "prove that log, read models and bus agree", ctl_verify},

@@ -49,7 +49,7 @@ static void begin_text(struct buf *buf, struct stream *stream)
 {
     buf_init(buf, stream->server->arena);
     buf_puts(buf, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
-                  "X-Accel-Buffering: no\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n");
+                  "X-Accel-Buffering: no\r\nConnection: close\r\n");
 }
 
 /* EventSource gives up for ever on any status but 200: what will pass is 200, retry and the end. */

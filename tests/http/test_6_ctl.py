@@ -1,7 +1,9 @@
 """courantctl, as an operator uses it."""
 
+import json
 import os
 import shutil
+import subprocess
 
 import pytest
 
@@ -29,6 +31,36 @@ def test_bad_configuration_names_the_line(stack, tmp_path, lines, word):
     path.write_text(lines + "\n")
     done = stack.ctl("verify", config=str(path))
     assert done.returncode == 2 and word in done.stderr
+
+
+def test_events(stack, admin):
+    before = stack.head
+    made = admin.article("Printed")
+    stream = f"article-{made.json['id']}"
+
+    def events(*args):
+        done = stack.ctl("events", *args)
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    assert [event["position"] for event in events()] == list(range(1, made.position + 1))
+    assert [event["type"] for event in events("--after", str(before))] == [
+        "article.created", "article.revision_created", "article.published"]
+    assert [event["version"] for event in events("--stream", stream)] == [1, 2, 3]
+    assert {event["type"] for event in events("--type", "user.registered")} == {"user.registered"}
+    assert events("--after", str(made.position)) == []
+    for args in (["--after", "x"], ["--after"], ["--nothing"]):
+        assert stack.ctl("events", *args).returncode == 2
+
+
+def test_events_follow(stack, admin):
+    command = [stack.env["COURANT_CTL"], "--config", stack.env["COURANT_CONFIG"], "events", "--follow", "--after",
+               str(stack.head)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        made = admin.article("Followed")
+        positions = [json.loads(process.stdout.readline())["position"] for _ in range(3)]
+        process.terminate()
+    assert positions == list(range(made.position - 2, made.position + 1))
 
 
 def test_migrate(stack, migrations):

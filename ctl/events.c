@@ -1,0 +1,99 @@
+/* courantctl events [--after N] [--stream S] [--type T] [--follow]: the log as JSON lines. */
+#include "ctl/ctl.h"
+
+#include "events/bus.h"
+#include "events/tail.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK = 200, TURN_US = 1000000 };
+
+static const char USAGE[] = "events [--after POSITION] [--stream STREAM] [--type TYPE] [--follow]";
+
+struct wish {
+    int64_t after;
+    const char *stream, *type;
+    bool follow;
+};
+
+static bool read_position(const char *text, int64_t *position)
+{
+    size_t len = strlen(text);
+    *position = strtoll(text, NULL, 10);
+    return len > 0 && len <= 18 && strspn(text, "0123456789") == len;
+}
+
+static bool read_wish(int argc, char **argv, struct wish *wish)
+{
+    for (int i = 1; i < argc; i++) {
+        bool more = i + 1 < argc;
+        if (strcmp(argv[i], "--follow") == 0)
+            wish->follow = true;
+        else if (strcmp(argv[i], "--after") == 0 && more && read_position(argv[i + 1], &wish->after))
+            i++;
+        else if (strcmp(argv[i], "--stream") == 0 && more)
+            wish->stream = argv[++i];
+        else if (strcmp(argv[i], "--type") == 0 && more)
+            wish->type = argv[++i];
+        else
+            return false;
+    }
+    return true;
+}
+
+/* Prints what is wished for; -1 when nobody reads it any more. */
+static int print(const struct wish *wish, struct arena *arena, const struct event_list *list, struct err *err)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const struct envelope *event = &list->events[i];
+        if ((wish->stream != NULL && strcmp(event->stream, wish->stream) != 0) ||
+            (wish->type != NULL && strcmp(event->type, wish->type) != 0))
+            continue;
+        struct str line = event_message(arena, event);
+        if (line.data == NULL || fwrite(line.data, 1, line.len, stdout) != line.len || putchar('\n') == EOF)
+            return fail(err, ERR_INTERNAL, "the output cannot be written");
+    }
+    return fflush(stdout) == 0 ? 0 : fail(err, ERR_INTERNAL, "the output cannot be written");
+}
+
+static int print_log(struct ctl *ctl, struct wish *wish, struct err *err)
+{
+    struct event_list list;
+    do {
+        arena_reset(ctl->arena);
+        if (eventlog_read(ctl->db, ctl->arena, wish->after, CHUNK, &list, err) != 0 ||
+            print(wish, ctl->arena, &list, err) != 0)
+            return -1;
+        wish->after += (int64_t)list.count;
+    } while (list.count > 0);
+    return 0;
+}
+
+/* Until somebody ends it. */
+static int follow(struct ctl *ctl, const struct wish *wish, struct err *err)
+{
+    struct tail *tail;
+    struct event_list list;
+    int status = tail_open(&tail, &ctl->conf, wish->after, err);
+    while (status == 0) {
+        arena_reset(ctl->arena);
+        tail_next(tail, ctl->arena, TURN_US, &list);
+        status = print(wish, ctl->arena, &list, err);
+    }
+    tail_close(&tail);
+    bus_end();
+    return status;
+}
+
+int ctl_events(struct ctl *ctl, int argc, char **argv)
+{
+    struct wish wish = {0};
+    struct err err;
+    if (!read_wish(argc, argv, &wish))
+        return ctl_usage(USAGE);
+    if (print_log(ctl, &wish, &err) != 0 || (wish.follow && follow(ctl, &wish, &err) != 0))
+        return ctl_error(&err);
+    return CTL_OK;
+}
