@@ -6,6 +6,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "events/eventlog.h"
+#include "events/idempotency.h"
 
 #include <string.h>
 #include <time.h>
@@ -82,6 +83,8 @@ static int conflict(const struct command *command, const char *key, struct err *
 {
     if (strcmp(key, "stream_version") == 0)
         return fail(err, ERR_TRANSIENT, "the stream has moved on");
+    if (strcmp(key, "idempotency") == 0)
+        return fail(err, ERR_TRANSIENT, "the same command was there first");
     const char *why = command->type->taken != NULL ? command->type->taken(key) : NULL;
     return fail(err, ERR_CONFLICT, "%s", why != NULL ? why : "it is there already");
 }
@@ -98,6 +101,8 @@ static int append(struct sql *db, const struct model *model, const struct comman
             return -1;
     if (command->type->beside != NULL && command->type->beside(batch, command, err) != 0)
         return -1;
+    if (command->idempotency_key != NULL)
+        idempotency_add(batch, command, outcome);
     eventlog_append(batch, outcome->events, outcome->count);
     fault_point("before-commit");
     if (sql_batch_commit(db, batch, &rows, err) != 0)
@@ -125,8 +130,11 @@ static int attempt(struct sql *db, const struct model *model, struct command *co
         status = command->type->decide(state, command, &decision, err);
     if (status == 0) {
         make_events(command, &decision, outcome);
-        status = arena_exhausted(command->arena) ? fail(err, ERR_INTERNAL, "the command is too large")
-                                                 : append(db, model, command, outcome, err);
+        status = command->respond != NULL ? command->respond(command, outcome, err) : 0;
+        if (status == 0 && arena_exhausted(command->arena))
+            status = fail(err, ERR_INTERNAL, "the command is too large");
+        if (status == 0)
+            status = append(db, model, command, outcome, err);
     }
     if (status != 0)
         sql_rollback(db);
@@ -160,8 +168,12 @@ static int try_until_done(struct sql *db, const struct model *model, struct comm
         if (try > 0)
             pause_before(try - 1);
         int known = in_doubt ? settled(db, command, outcome, err) : 0;
+        if (known == 0 && command->idempotency_key != NULL)
+            known = idempotency_find(db, command, outcome, err);
         if (known > 0)
             return 0;
+        if (known < 0 && err->kind == ERR_INVALID)
+            return -1;
         if (known < 0)
             continue;
         if (attempt(db, model, command, outcome, err) == 0)

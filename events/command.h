@@ -20,16 +20,22 @@
 
 enum { COMMAND_EVENTS = 8 };
 
+struct outcome;
+
 struct command {
     const struct command_type *type;
     struct json_object *payload;
     const struct actor *actor;
     const struct conf *conf;
     struct arena *arena;
-    const char *source;   /* where it came from: «http», «courantctl» */
-    const char *trace_id; /* 32 hexadecimal digits, or NULL */
-    const char *target;   /* the id of the thing it is about; NULL makes a new one */
-    const void *aside;    /* what `beside` needs and no event may hold */
+    const char *source;          /* where it came from: «http», «courantctl» */
+    const char *trace_id;        /* 32 hexadecimal digits, or NULL */
+    const char *target;          /* the id of the thing it is about; NULL makes a new one */
+    const void *aside;           /* what `beside` needs and no event may hold */
+    const char *idempotency_key; /* NULL: none; valid, and the actor is a user */
+    struct str request;          /* the bytes that the key stands for */
+    /* Makes the reply from the events, before they have positions. NULL: nobody waits for one. */
+    int (*respond)(const struct command *command, struct outcome *outcome, struct err *err);
 
     /* Set by command_dispatch. */
     int64_t now;
@@ -76,10 +82,18 @@ struct model {
     size_t event_count;
 };
 
+/* An answer as it is sent, and kept for an Idempotency-Key: headers are «Name: value\r\n» lines. */
+struct reply {
+    int status;
+    struct str headers, body;
+};
+
 /* What a command did. */
 struct outcome {
     int64_t position; /* of the last event */
     int64_t version;  /* of the stream */
+    struct reply reply;
+    bool replayed; /* by an earlier request with the same Idempotency-Key; then there are no events here */
     size_t count;
     struct envelope events[COMMAND_EVENTS];
 };

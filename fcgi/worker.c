@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "events/idempotency.h"
 #include "fcgi/message.h"
 #include "handlers/app.h"
 
@@ -17,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ARENA_LIMIT = 128 * 1024 * 1024, COMPLAIN_US = 10000000 };
+enum { ARENA_LIMIT = 128 * 1024 * 1024, COMPLAIN_US = 10000000, TIDY_EVERY = 256 };
 
 struct worker {
     const struct conf *conf;
@@ -29,6 +30,7 @@ struct worker {
     FCGX_Request fcgi;
     int known_fd; /* the connection whose timeout is set */
     int64_t next_complaint;
+    unsigned commands;
 };
 
 static volatile sig_atomic_t asked_to_end;
@@ -112,6 +114,15 @@ static void publish(struct worker *worker)
     worker->next_complaint = clock_steady() + COMPLAIN_US;
 }
 
+/* One request in some hundred takes away a bit of what is past its time. */
+static void tidy(struct worker *worker)
+{
+    struct err err;
+    if (worker->app.committed.count > 0 && ++worker->commands % TIDY_EVERY == 0 &&
+        idempotency_purge(worker->app.db, &err) != 0)
+        log_warning("old Idempotency-Keys are not taken away: %s", err.text);
+}
+
 static bool serve_one(struct worker *worker)
 {
     if (!wait_for_request(worker))
@@ -133,6 +144,7 @@ static bool serve_one(struct worker *worker)
     answer(worker);
     FCGX_Finish_r(&worker->fcgi);
     publish(worker);
+    tidy(worker);
     arena_reset(worker->arena);
     return true;
 }

@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "domain/model.h"
+#include "events/idempotency.h"
 
 #include <string.h>
 #include <strings.h>
@@ -48,6 +49,16 @@ bool app_database(struct exchange *exchange)
     return false;
 }
 
+static void send_reply(struct http_response *response, const struct outcome *outcome)
+{
+    if (outcome->reply.status == 0)
+        return; /* the handler makes it */
+    buf_add(&response->headers, outcome->reply.headers.data, outcome->reply.headers.len);
+    if (outcome->replayed)
+        http_add_header(response, "Idempotency-Replayed", "true");
+    http_send_json(response, outcome->reply.status, outcome->reply.body);
+}
+
 bool app_dispatch(struct exchange *exchange, struct command *command)
 {
     struct app *app = app_of(exchange);
@@ -57,8 +68,16 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
     command->arena = exchange->arena;
     command->source = "http";
     command->trace_id = exchange->request->trace_id;
+    command->request = exchange->request->body;
+    if (command->respond != NULL)
+        command->idempotency_key = http_header(exchange->request, "idempotency-key");
     if (command->actor == NULL)
         command->actor = &exchange->actor;
+    if (command->idempotency_key != NULL && !idempotency_key_valid(command->idempotency_key)) {
+        http_send_problem(exchange->response, exchange->request, 400,
+                          "An Idempotency-Key has 1 to 255 visible ASCII characters.", NULL);
+        return false;
+    }
     if (!app_database(exchange))
         return false;
     if (command_dispatch(app->db, &MODEL, command, &app->committed, &faults, &err) != 0) {
@@ -67,5 +86,6 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
         return false;
     }
     http_add_header_number(exchange->response, "Courant-Position", app->committed.position);
+    send_reply(exchange->response, &app->committed);
     return true;
 }

@@ -28,7 +28,8 @@ struct json_object *app_read_json(struct exchange *exchange);
 
 /*
  * Dispatches a command of the exchange's actor; false, and the problem is the answer. On success the outcome is in
- * committed, and Courant-Position is set.
+ * committed, Courant-Position is set, and the command's reply, where it makes one, is the answer. An Idempotency-Key of
+ * the request is honoured, save for commands that make no reply.
  */
 bool app_dispatch(struct exchange *exchange, struct command *command);
 

@@ -26,38 +26,35 @@ static void send_article(struct exchange *exchange, int status, const struct art
     http_send_json(exchange->response, status, buf_str(&buf));
 }
 
-/* The article that the command's events make. */
-static int made(const struct outcome *outcome, struct arena *arena, struct article *article, struct err *err)
+/* 201 with the article that the command's events make. */
+static int respond_created(const struct command *command, struct outcome *outcome, struct err *err)
 {
-    if (article_of_event(&outcome->events[0], arena, article, err) != 0)
+    struct article article;
+    struct buf headers, body;
+    if (article_of_event(&outcome->events[0], command->arena, &article, err) != 0)
         return -1;
     const struct envelope *last = &outcome->events[outcome->count - 1];
-    article->version = outcome->version;
+    article.version = outcome->version;
     if (strcmp(last->type, "article.published") == 0) {
-        article->status = "published";
-        article->published_at = last->recorded_at;
+        article.status = "published";
+        article.published_at = last->recorded_at;
     }
-    return 0;
+    buf_init(&headers, command->arena);
+    buf_printf(&headers, "Location: /api/articles/%s\r\nETag: \"v%" PRId64 "\"\r\n", article.id, article.version);
+    buf_init(&body, command->arena);
+    article_json(&body, &article, true);
+    outcome->reply = (struct reply){201, buf_str(&headers), buf_str(&body)};
+    return headers.failed || body.failed ? fail(err, ERR_INTERNAL, "the article is too large") : 0;
 }
 
 void articles_create(struct exchange *exchange)
 {
-    struct article article;
-    struct err err;
     struct json_object *payload = app_read_json(exchange);
     if (payload == NULL)
         return;
-    struct command command = {.type = &CREATE_ARTICLE, .payload = payload};
-    bool done = app_dispatch(exchange, &command);
+    struct command command = {.type = &CREATE_ARTICLE, .payload = payload, .respond = respond_created};
+    app_dispatch(exchange, &command);
     json_object_put(payload);
-    if (!done)
-        return;
-    if (made(&app_of(exchange)->committed, exchange->arena, &article, &err) != 0) {
-        http_send_error(exchange->response, exchange->request, &err, NULL);
-        return;
-    }
-    http_add_header(exchange->response, "Location", arena_printf(exchange->arena, "/api/articles/%s", article.id));
-    send_article(exchange, 201, &article);
 }
 
 /* Whether If-None-Match names this version (RFC 9110, section 13.1.2). */

@@ -75,6 +75,26 @@ def test_killed_before_commit_leaves_no_trace(stack, admin):
     assert stack.sql("SELECT COUNT(*) FROM articles WHERE title = 'Never'") == [["0"]]
 
 
+@pytest.mark.parametrize("point", ["before-commit", "after-commit", "before-publish", "mid-publish"])
+def test_retried_until_answered_is_once(stack, admin, point):
+    """With an Idempotency-Key a client may ask again after any crash: the command happens once."""
+    start = stack.head
+
+    def post():
+        return stack.client(admin.token).post("/api/articles", {"title": "Once", "content": "x"},
+                                              headers={"Idempotency-Key": f"{point}-{start}"})
+
+    fault = Fault(stack, point)
+    first = post()
+    fault.strikes()
+    answers = [post() for _ in range(5)]
+    assert first.status == (503 if point.endswith("commit") else 201)
+    assert [answer.status for answer in answers] == [201] * 5
+    assert len({answer.body for answer in answers}) == 1
+    assert first.status == 503 or first.body == answers[0].body
+    assert stack.head == start + 2
+
+
 def timed(client, count):
     times = []
     for number in range(count):

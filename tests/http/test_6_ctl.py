@@ -41,7 +41,7 @@ def test_events(stack, admin):
     def events(*args):
         done = stack.ctl("events", *args)
         assert done.returncode == 0, done.stderr
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return [json.loads(line) for line in done.stdout.split("\n")[:-1]]
 
     assert [event["position"] for event in events()] == list(range(1, made.position + 1))
     assert [event["type"] for event in events("--after", str(before))] == [
@@ -66,10 +66,10 @@ def test_events_follow(stack, admin):
 def test_migrate(stack, migrations):
     assert "up to date" in stack.ctl("migrate").stdout
     dry = stack.ctl("migrate", "--dry-run", "--from", str(migrations))
-    assert "0 of 3 to apply" in dry.stdout
-    (migrations / "004_more.sql").write_text("CREATE TABLE IF NOT EXISTS more (id INT PRIMARY KEY);")
+    assert "0 of 4 to apply" in dry.stdout
+    (migrations / "005_more.sql").write_text("CREATE TABLE IF NOT EXISTS more (id INT PRIMARY KEY);")
     dry = stack.ctl("migrate", "--dry-run", "--from", str(migrations))
-    assert "1 of 4 to apply" in dry.stdout and "to apply  004_more.sql" in dry.stdout
+    assert "1 of 5 to apply" in dry.stdout and "to apply  005_more.sql" in dry.stdout
     assert stack.sql("SHOW TABLES LIKE 'more'") == []
 
 
@@ -82,22 +82,23 @@ def test_migrate_refuses_a_changed_file(stack, migrations):
 
 
 def test_migrate_refuses_a_missing_file(stack, migrations):
-    os.remove(migrations / "003_articles.sql")
+    os.remove(migrations / "004_commands.sql")
     done = stack.ctl("migrate", "--from", str(migrations))
-    assert done.returncode == 1 and "003_articles.sql" in done.stderr and "missing" in done.stderr
+    assert done.returncode == 1 and "004_commands.sql" in done.stderr and "missing" in done.stderr
     os.remove(migrations / "001_log.sql")
     done = stack.ctl("migrate", "--from", str(migrations))
     assert done.returncode == 2 and "001 is missing" in done.stderr
 
 
 def test_user_add(stack):
-    done = stack.ctl("user", "add", "carol", "--email", "carol@example.org")
+    name = f"carol{stack.head}"
+    done = stack.ctl("user", "add", name, "--email", f"{name}@example.org")
     assert done.returncode == 0
     password = next(line.split()[1] for line in done.stdout.splitlines() if line.startswith("password"))
-    assert stack.log_in("carol", password).json["user"]["permissions"] == []
+    assert stack.log_in(name, password).json["user"]["permissions"] == []
     before = stack.head
-    assert "username is taken" in stack.ctl("user", "add", "Carol", "--email", "c2@example.org").stderr
-    assert "email is taken" in stack.ctl("user", "add", "carol2", "--email", "CAROL@example.org").stderr
+    assert "username is taken" in stack.ctl("user", "add", name.upper(), "--email", "c2@example.org").stderr
+    assert "email is taken" in stack.ctl("user", "add", "carol2", "--email", f"{name}@EXAMPLE.org").stderr
     assert "password" in stack.ctl("user", "add", "dave", "--email", "d@example.org", "--password-stdin", input="short").stderr
     assert "address" in stack.ctl("user", "add", "dave", "--email", "nothing").stderr
     assert "username" in stack.ctl("user", "add", "d@ve", "--email", "d@example.org").stderr

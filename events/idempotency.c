@@ -1,0 +1,89 @@
+/* Records of answers. See idempotency.h. */
+#include "events/idempotency.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const int64_t LIFE_US = (int64_t)24 * 3600 * 1000000;
+
+bool idempotency_key_valid(const char *key)
+{
+    size_t len = strlen(key);
+    for (size_t i = 0; i < len; i++)
+        if (key[i] <= ' ' || key[i] > '~')
+            return false;
+    return len >= 1 && len <= IDEMPOTENCY_KEY_MOST;
+}
+
+/* What the key stands for: the command, the thing it is about and the request's bytes. */
+static void digest_of(const struct command *command, unsigned char digest[SHA256_SIZE])
+{
+    struct sha256 hash;
+    const char *target = command->target != NULL ? command->target : "";
+    sha256_start(&hash);
+    sha256_add(&hash, command->type->name, strlen(command->type->name) + 1);
+    sha256_add(&hash, target, strlen(target) + 1);
+    sha256_add(&hash, command->request.data, command->request.len);
+    sha256_end(&hash, digest);
+}
+
+static void expiry(char text[CLOCK_TEXT])
+{
+    clock_sql(clock_now() - LIFE_US, text);
+}
+
+int idempotency_find(struct sql *db, const struct command *command, struct outcome *outcome, struct err *err)
+{
+    struct sql_rows rows;
+    unsigned char digest[SHA256_SIZE];
+    char since[CLOCK_TEXT];
+    expiry(since);
+    if (sql_select(db, command->arena,
+                   "SELECT c.digest, c.status, c.headers, c.body, e.position, e.version FROM commands AS c "
+                   "JOIN events AS e ON e.id = c.event_id "
+                   "WHERE c.actor = ? AND c.idempotency_key = ? AND c.created_at > ?",
+                   SQL_ARGS(SQL_TEXT(command->actor->user_id), SQL_TEXT(command->idempotency_key), SQL_TEXT(since)),
+                   &rows, err) != 0)
+        return -1;
+    if (rows.count == 0)
+        return 0;
+    digest_of(command, digest);
+    if (SQL_CELL(&rows, 0, 0).len != SHA256_SIZE || memcmp(SQL_CELL(&rows, 0, 0).data, digest, SHA256_SIZE) != 0)
+        return fail(err, ERR_INVALID, "This Idempotency-Key was used for another request.");
+    *outcome = (struct outcome){.position = sql_number(SQL_CELL(&rows, 0, 4)),
+                                .version = sql_number(SQL_CELL(&rows, 0, 5)),
+                                .replayed = true,
+                                .reply = {.status = (int)sql_number(SQL_CELL(&rows, 0, 1)),
+                                          .headers = SQL_CELL(&rows, 0, 2),
+                                          .body = SQL_CELL(&rows, 0, 3)}};
+    return 1;
+}
+
+void idempotency_add(struct sql_batch *batch, const struct command *command, const struct outcome *outcome)
+{
+    unsigned char *digest = arena_alloc(command->arena, SHA256_SIZE);
+    char *since = arena_alloc(command->arena, CLOCK_TEXT);
+    if (digest == NULL || since == NULL)
+        return; /* the arena says so, and the command is refused */
+    digest_of(command, digest);
+    expiry(since);
+    sql_batch_add(batch, "DELETE FROM commands WHERE actor = ? AND idempotency_key = ? AND created_at <= ?",
+                  SQL_ARGS(SQL_TEXT(command->actor->user_id), SQL_TEXT(command->idempotency_key), SQL_TEXT(since)));
+    sql_batch_add(batch,
+                  "INSERT INTO commands (actor, idempotency_key, digest, event_id, status, headers, body, created_at) "
+                  "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                  SQL_ARGS(SQL_TEXT(command->actor->user_id), SQL_TEXT(command->idempotency_key),
+                           SQL_BYTES(digest, SHA256_SIZE), SQL_TEXT(outcome->events[outcome->count - 1].id),
+                           SQL_INT(outcome->reply.status), SQL_STR(outcome->reply.headers),
+                           SQL_STR(outcome->reply.body), sql_moment(batch, command->now)));
+}
+
+int idempotency_purge(struct sql *db, struct err *err)
+{
+    char since[CLOCK_TEXT];
+    expiry(since);
+    return sql_exec(db, "DELETE FROM commands WHERE created_at <= ? ORDER BY created_at LIMIT 1000",
+                    SQL_ARGS(SQL_TEXT(since)), NULL, err);
+}
