@@ -87,7 +87,7 @@ void buf_json(struct buf *buf, const char *data, size_t len)
     buf_add(buf, "\"", 1);
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)data[i];
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+        if (c >= 0x20 && c != '"' && c != '\\')
             continue;
         buf_add(buf, data + start, i - start);
         add_escape(buf, c);

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { TRIES = 8, PAUSE_US = 2000 };
+enum { TRIES = 8, TRIES_IN_DOUBT = 25, PAUSE_US = 2000 };
 
 bool decision_add(struct decision *decision, const char *type, const char *audience, struct str data)
 {
@@ -156,36 +156,47 @@ static int settled(struct sql *db, const struct command *command, struct outcome
 
 static void pause_before(int try)
 {
-    struct timespec span = { 0, (long)PAUSE_US * 1000 * (1L << (try < 6 ? try : 6)) };
+    struct timespec span = { 0, (long)PAUSE_US * 1000 * (1L << (try < 7 ? try : 7)) };
     nanosleep(&span, NULL);
 }
 
+/* One try: 1 done, 0 try again, -1 refused. in_doubt: an earlier one may have been committed. */
+static int try_once(struct sql *db, const struct model *model, struct command *command, bool *in_doubt,
+                    struct outcome *outcome, struct err *err)
+{
+    int known = *in_doubt ? settled(db, command, outcome, err) : 0;
+    if (known == 0 && command->idempotency_key != NULL)
+        known = idempotency_find(db, command, outcome, err);
+    if (known != 0)
+        return known < 0 && err->kind != ERR_INVALID ? 0 : known;
+    if (attempt(db, model, command, outcome, err) == 0)
+        return 1;
+    log_debug("%s: %s", command->type->name, err->text);
+    if (sql_lost(db)) {
+        *in_doubt = *in_doubt || outcome->count > 0;
+        return 0;
+    }
+    /* What stands in the way of a second try may be the first. */
+    return err->kind == ERR_TRANSIENT || (*in_doubt && err->kind == ERR_CONFLICT) ? 0 : -1;
+}
+
+/* A few tries for a database that is busy or gone; many where it must say what became of the first, some five seconds.
+ */
 static int try_until_done(struct sql *db, const struct model *model, struct command *command, struct outcome *outcome,
                           struct err *err)
 {
     bool in_doubt = false;
-    for (int try = 0; try < TRIES; try++) {
+    for (int try = 0; try < (in_doubt ? TRIES_IN_DOUBT : TRIES); try++) {
         if (try > 0)
             pause_before(try - 1);
-        int known = in_doubt ? settled(db, command, outcome, err) : 0;
-        if (known == 0 && command->idempotency_key != NULL)
-            known = idempotency_find(db, command, outcome, err);
-        if (known > 0)
+        int done = try_once(db, model, command, &in_doubt, outcome, err);
+        if (done > 0)
             return 0;
-        if (known < 0 && err->kind == ERR_INVALID)
+        if (done < 0 && !in_doubt)
             return -1;
-        if (known < 0)
-            continue;
-        if (attempt(db, model, command, outcome, err) == 0)
-            return 0;
-        if (sql_lost(db))
-            in_doubt = outcome->count > 0 || in_doubt;
-        else if (in_doubt && err->kind == ERR_CONFLICT)
-            return settled(db, command, outcome, err) > 0 ? 0 : fail(err, ERR_CONFLICT, "it is there already");
-        else if (err->kind != ERR_TRANSIENT)
-            return -1;
-        log_debug("%s: try %d: %s", command->type->name, try + 1, err->text);
     }
+    if (in_doubt)
+        return fail(err, ERR_UNKNOWN, "the database went away in a commit and does not say whether it was done");
     return fail(err, ERR_UNAVAILABLE, "the database is too busy or cannot be reached");
 }
 

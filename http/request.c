@@ -99,7 +99,8 @@ const char *http_query(const struct http_request *request, const char *name)
         size_t len = strcspn(at, "&"), key = strcspn(at, "=&");
         if (key == name_len && memcmp(at, name, key) == 0) {
             size_t skip = key < len ? key + 1 : key;
-            return http_decode(request->arena, at + skip, len - skip, true).data;
+            const char *value = http_decode(request->arena, at + skip, len - skip, true).data;
+            return value != NULL ? value : "%"; /* a bad escape is no value, but not a missing one either */
         }
         at += len + (at[len] == '&');
     }

@@ -7,7 +7,19 @@
 #include "sql/db.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
+
+/* A client is a descriptor: as many as the system lets us have. */
+static void raise_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        log_warning("the limit of descriptors stays as it is");
+}
 
 static int run(const char *path, struct err *err)
 {
@@ -17,6 +29,7 @@ static int run(const char *path, struct err *err)
     int fd = listen_open(conf.notifier_listen, err);
     if (fd < 0)
         return -1;
+    raise_descriptors();
     log_info("listening on %s", conf.notifier_listen);
     int status = server_run(&conf, fd);
     bus_end();

@@ -9,7 +9,7 @@
 /* The head, whole, is in stream->input. Leaves the stream streaming or closing, with text to send. */
 void request_answer(struct stream *stream, size_t head_len);
 
-/* 431: the head is longer than HEAD_MOST. */
+/* 400: the head is longer than HEAD_MOST. */
 void request_refuse_size(struct stream *stream);
 
 #endif

@@ -186,30 +186,31 @@ static void dismiss(struct stream *stream, const char *text)
 }
 
 /* A heartbeat moves the browser's Last-Event-ID forward past what it may not see, and shows dead connections. */
-static void send_heartbeat(struct stream *stream)
+static bool heartbeat_due(const struct stream *stream)
 {
-    char text[48];
-    if (stream->blocked || stream->partial != NULL || stream->text != NULL ||
-        stream->cursor < hub_last(stream->server->hub))
-        return;
-    int len = snprintf(text, sizeof text, "id: %" PRId64 "\n\n", stream->cursor);
-    if (stream_say(stream, text, (size_t)len))
-        stream_pump(stream);
+    return !stream->blocked && stream->partial == NULL && stream->text == NULL &&
+           stream->cursor >= hub_last(stream->server->hub) &&
+           clock_steady() - stream->since >= stream->server->conf->notifier_heartbeat_s * 1000000;
 }
 
+/* Each turn of the clock pumps every stream: so one whose read of the log has failed asks again. */
 static void tick_one(struct stream *stream)
 {
-    int64_t idle = clock_steady() - stream->since;
+    char text[48];
     if (!stream->streaming) {
-        if (idle > REQUEST_US)
+        if (clock_steady() - stream->since > REQUEST_US)
             server_end(stream);
-    } else if (stream->actor.user_id != NULL && stream->actor.expires <= clock_now()) {
-        dismiss(stream, "event: session-expired\ndata: {}\n\n");
-    } else if (idle >= stream->server->conf->notifier_heartbeat_s * 1000000) {
-        send_heartbeat(stream);
-    } else {
-        stream_pump(stream);
+        return;
     }
+    if (stream->actor.user_id != NULL && stream->actor.expires <= clock_now()) {
+        dismiss(stream, "event: session-expired\ndata: {}\n\n");
+        return;
+    }
+    if (heartbeat_due(stream)) {
+        int len = snprintf(text, sizeof text, "id: %" PRId64 "\n\n", stream->cursor);
+        stream_say(stream, text, (size_t)len);
+    }
+    stream_pump(stream);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *context)

@@ -162,6 +162,16 @@ static struct wish *next_wish(struct source *source)
     return wish;
 }
 
+/* The first events that are no more than these bytes together, and one in any case: a client holds them until it reads.
+ */
+static void cut_to(struct event_list *list, size_t bytes)
+{
+    size_t total = 0, count = 0;
+    while (count < list->count && (count == 0 || total + list->events[count].data.len <= bytes))
+        total += list->events[count++].data.len;
+    list->count = count;
+}
+
 static void grant(struct source *source, struct sql **db, struct arena *arena, struct wish *wish)
 {
     struct event_list list = {0};
@@ -173,6 +183,7 @@ static void grant(struct source *source, struct sql **db, struct arena *arena, s
     /* Only what the tail has handed out is known to be durable. */
     while (list.count > 0 && list.events[list.count - 1].position > wish->upto)
         list.count--;
+    cut_to(&list, (size_t)source->conf->notifier_client_buffer / 2);
     if (!wish->failed)
         wish->found = render_all(arena, &list);
     arena_reset(arena);

@@ -355,8 +355,13 @@ int sql_exec(struct sql *db, const char *text, const struct sql_arg *args, size_
 int sql_select(struct sql *db, struct arena *arena, const char *text, const struct sql_arg *args, size_t count,
                struct sql_rows *rows, struct err *err)
 {
+    bool alone = !db->in_transaction;
     *rows = (struct sql_rows){0};
-    return sql_run(db, arena, text, args, count, rows, NULL, err);
+    int status = sql_run(db, arena, text, args, count, rows, NULL, err);
+    /* A connection that broke while nobody used it tells so only now; what only reads may be sent again. */
+    if (status != 0 && alone && db->broken)
+        status = sql_run(db, arena, text, args, count, rows, NULL, err);
+    return status;
 }
 
 static int begin(struct sql *db, const char *text, struct err *err)

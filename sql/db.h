@@ -56,7 +56,10 @@ void sql_thread_end(void);
 /* A statement that gives no rows. affected may be NULL. */
 int sql_exec(struct sql *db, const char *text, const struct sql_arg *args, size_t count, int64_t *affected,
              struct err *err);
-/* A statement that gives rows: all of them, so text bounds their number (LIMIT). */
+/*
+ * A statement that gives rows and changes nothing: all of them, so text bounds their number (LIMIT). Outside a transaction
+ * it is sent once more where the connection turns out to be lost.
+ */
 int sql_select(struct sql *db, struct arena *arena, const char *text, const struct sql_arg *args, size_t count,
                struct sql_rows *rows, struct err *err);
 

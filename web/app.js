@@ -80,7 +80,7 @@ async function readPage(cursor) {
   return position;
 }
 
-$('#more').addEventListener('click', () => readPage(older));
+$('#more').addEventListener('click', () => readPage(older).catch((error) => say(`no answer: ${error.message}`, false)));
 
 // ---- the stream ----
 
@@ -165,6 +165,7 @@ function onSubmit(form, action) {
 
 onSubmit($('#login'), async (form) => {
   await call('POST', '/api/auth/login', { username: form.get('username'), password: form.get('password') });
+  await starting; // one that began before the login knows nothing of it
   await start();
 });
 

@@ -305,9 +305,40 @@ def test_notifier_restarts(stack, admin):
     assert stream.ids + again.ids == list(range(start + 1, missed + 1))
 
 
+def test_a_stream_outlives_the_database(stack, admin):
+    """A stream that catches up while the database is away goes on when it is back, however long that took."""
+    for n in range(5):
+        admin.article(f"Before the outage {n}")
+    stack.dev("stop", "notifier")
+    stack.dev("start", "notifier")  # with nothing in memory
+    head = stack.head
+    stack.dev("stop", "mariadb")
+    try:
+        stream = Stream(stack, "/events?topic=all&after=0", admin.token)
+        ended = time.monotonic() + 4  # longer than a heartbeat of this stack
+        until(lambda: time.monotonic() > ended, what="an outage")
+        assert stream.events == []
+    finally:
+        stack.dev("start", "mariadb")
+    stream.wait_for(head, 20)
+    stream.close()
+    assert stream.ids == list(range(1, head + 1))
+
+
+def test_reads_outlive_their_connections(stack, admin):
+    """A connection that the database has closed meanwhile costs a reader nothing."""
+    for _ in range(3):
+        for row in stack.sql("SELECT id FROM information_schema.processlist WHERE user = 'courant' AND command = 'Sleep'"):
+            try:
+                stack.sql(f"KILL {row[0]}")
+            except Exception:
+                pass  # it was the one of our own question
+        assert {stack.client().get("/api/articles?limit=1").status for _ in range(40)} == {200}
+
+
 def test_database_killed(stack, admin):
-    """What was acknowledged is there after a crash of the database; what was not is answered with 503."""
-    start, acknowledged, ended = stack.head, [], threading.Event()
+    """What was acknowledged is there after a crash of the database; what was said to have changed nothing is not."""
+    start, acknowledged, refused, ended = stack.head, [], [], threading.Event()
     stream = Stream(stack, f"/events?topic=all&after={start}", admin.token)
 
     def write(number):
@@ -315,14 +346,16 @@ def test_database_killed(stack, admin):
         while not ended.is_set():
             n += 1
             try:
-                answer = client.post("/api/articles", {"title": f"Crash {number}.{n}", "content": "x"})
+                answer = client.post("/api/articles", {"title": f"Crash {start} {number}.{n}", "content": "x"})
             except OSError:
                 continue
             assert answer.status in (201, 503), answer.body
             if answer.status == 201:
                 acknowledged.append((answer.position, answer.json["id"]))
+            elif "nothing was changed" in answer.json["detail"]:
+                refused.append(f"Crash {start} {number}.{n}")
 
-    threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
+    threads = [threading.Thread(target=write, args=(number,), daemon=True) for number in range(4)]
     for thread in threads:
         thread.start()
     until(lambda: len(acknowledged) > 40, what="some writes")
@@ -337,6 +370,7 @@ def test_database_killed(stack, admin):
     there = {(int(position), stream_name[8:]) for position, stream_name in stack.sql(
         f"SELECT position, stream FROM events WHERE position > {start} AND version = 2")}
     assert set(acknowledged) <= there
+    assert not set(refused) & {row[0] for row in stack.sql("SELECT title FROM articles")}
     end = stack.head
     stream.wait_for(end, 30)
     stream.close()
