@@ -52,7 +52,7 @@ static void targets_are_decoded_once(void **state)
     assert_true(str_is(request.segments[4], "c d%2F/e"));
     assert_string_equal(http_query(&request, "q"), "1  2");
     assert_string_equal(http_query(&request, "limit"), "");
-    assert_null(http_query(&request, "a"));
+    assert_string_equal(http_query(&request, "a"), "%");
     assert_null(http_query(&request, "b"));
     assert_int_equal(strlen(request.trace_id), TRACE_LEN);
 }
