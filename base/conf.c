@@ -16,15 +16,20 @@ struct option {
     const char *section, *key, *standard;
     size_t offset;
     int64_t least, most; /* both 0 for a text */
+    const char *choices; /* the words that a text may be; NULL: any */
 };
 
 #define TEXT(section, key, standard)                                                                                   \
     {                                                                                                                  \
-#section, #key, standard, offsetof(struct conf, section##_##key), 0, 0                                         \
+#section, #key, standard, offsetof(struct conf, section##_##key), 0, 0, NULL                                   \
+    }
+#define CHOICE(section, key, standard, choices)                                                                        \
+    {                                                                                                                  \
+#section, #key, standard, offsetof(struct conf, section##_##key), 0, 0, choices                                \
     }
 #define NUMBER(section, key, standard, least, most)                                                                    \
     {                                                                                                                  \
-#section, #key, standard, offsetof(struct conf, section##_##key), least, most                                  \
+#section, #key, standard, offsetof(struct conf, section##_##key), least, most, NULL                            \
     }
 
 static const struct option options[] = {
@@ -52,10 +57,22 @@ static const struct option options[] = {
     NUMBER(auth, argon2_ops, "2", 1, 64),
     NUMBER(auth, argon2_memory, "67108864", 8192, 4294967296),
     NUMBER(articles, content_limit, "10000", 1, 1000000),
-    TEXT(log, level, "info"),
+    CHOICE(features, articles, "event", "event direct"),
+    CHOICE(features, accounts, "event", "event direct"),
+    CHOICE(log, level, "info", "error warning info debug"),
 };
 
 enum { OPTIONS = sizeof options / sizeof options[0] };
+
+/* Whether a word is one of those, which have spaces between. */
+static bool is_choice(const char *choices, const char *word)
+{
+    size_t len = strlen(word);
+    for (const char *at = choices; *at != '\0'; at += strcspn(at, " "), at += strspn(at, " "))
+        if (strcspn(at, " ") == len && strncmp(at, word, len) == 0)
+            return true;
+    return false;
+}
 
 static int set(struct conf *conf, const struct option *option, const char *value, struct err *err)
 {
@@ -64,6 +81,9 @@ static int set(struct conf *conf, const struct option *option, const char *value
         if (strlen(value) >= CONF_TEXT)
             return fail(err, ERR_INTERNAL, "%s.%s is longer than %d bytes", option->section, option->key,
                         CONF_TEXT - 1);
+        if (option->choices != NULL && !is_choice(option->choices, value))
+            return fail(err, ERR_INTERNAL, "%s.%s = %.40s: one of these is needed: %s", option->section, option->key,
+                        value, option->choices);
         memcpy(field, value, strlen(value) + 1);
         return 0;
     }
@@ -169,15 +189,12 @@ static int read_secrets(struct conf *conf, struct err *err)
               : fail(err, ERR_INTERNAL, "secret file %.200s: 64 hexadecimal digits are needed", conf->auth_secret_file);
 }
 
-static int start_log(const struct conf *conf, const char *program, struct err *err)
+static void start_log(const struct conf *conf, const char *program)
 {
     static const char *const names[] = {"error", "warning", "info", "debug"};
     for (int level = LOG_LEVEL_ERROR; level <= LOG_LEVEL_DEBUG; level++)
-        if (strcmp(conf->log_level, names[level]) == 0) {
+        if (strcmp(conf->log_level, names[level]) == 0)
             log_start(program, (enum log_level)level);
-            return 0;
-        }
-    return fail(err, ERR_INTERNAL, "log.level = %.40s: error, warning, info or debug is needed", conf->log_level);
 }
 
 int conf_load(struct conf *conf, const char *path, const char *program, struct err *err)
@@ -190,8 +207,9 @@ int conf_load(struct conf *conf, const char *path, const char *program, struct e
     for (size_t i = 0; i < OPTIONS; i++)
         if (set(conf, &options[i], options[i].standard, err) != 0)
             return -1;
-    if (read_file(conf, path, err) != 0 || start_log(conf, program, err) != 0)
+    if (read_file(conf, path, err) != 0)
         return -1;
+    start_log(conf, program);
     return read_secrets(conf, err);
 }
 

@@ -40,6 +40,8 @@ struct conf {
     int64_t auth_argon2_ops;
     int64_t auth_argon2_memory;
     int64_t articles_content_limit;
+    char features_articles[CONF_TEXT]; /* «event» or «direct» */
+    char features_accounts[CONF_TEXT];
     char log_level[CONF_TEXT];
 
     /* Read from the files named above. */

@@ -317,6 +317,71 @@ struct str json_member(struct str object, const char *name)
     return found;
 }
 
+static char *put_utf8(char *out, unsigned point)
+{
+    if (point < 0x80) {
+        *out++ = (char)point;
+        return out;
+    }
+    int more = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+    static const unsigned first[] = {0, 0xc0, 0xe0, 0xf0};
+    *out++ = (char)(first[more] | point >> (6 * more));
+    while (more-- > 0)
+        *out++ = (char)(0x80 | (point >> (6 * more) & 0x3f));
+    return out;
+}
+
+/* One escape, behind its backslash; the text is known to be valid. */
+static char *unescape(struct scan *s, char *out)
+{
+    static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
+    char c = *s->at++;
+    if (c == 'u') {
+        int point = hex4(s);
+        if (point >= 0xd800 && point < 0xdc00) {
+            s->at += 2;
+            point = 0x10000 + ((point - 0xd800) << 10) + (hex4(s) - 0xdc00);
+        }
+        return put_utf8(out, (unsigned)point);
+    }
+    const char *known = strchr(from, c);
+    *out++ = known != NULL ? to[known - from] : c;
+    return out;
+}
+
+struct str json_text(struct arena *arena, struct str raw)
+{
+    if (raw.len < 2 || raw.data[0] != '"')
+        return (struct str){NULL, 0};
+    char *text = arena_copy(arena, raw.data + 1, raw.len - 2);
+    char *out = text != NULL ? memchr(text, '\\', raw.len - 2) : NULL;
+    if (out == NULL)
+        return (struct str){text, text != NULL ? raw.len - 2 : 0};
+    /* What an escape stands for is never longer than the escape, so it is done in place. */
+    struct scan s = {.text = text, .at = out, .end = text + raw.len - 2};
+    while (s.at < s.end) {
+        if (take(&s, '\\'))
+            out = unescape(&s, out);
+        else
+            *out++ = *s.at++;
+    }
+    *out = '\0';
+    return (struct str){text, (size_t)(out - text)};
+}
+
+int64_t json_whole(struct str raw)
+{
+    int64_t value = 0;
+    if (raw.len == 0 || raw.len > 18)
+        return -1;
+    for (size_t i = 0; i < raw.len; i++) {
+        if (raw.data[i] < '0' || raw.data[i] > '9')
+            return -1;
+        value = value * 10 + (raw.data[i] - '0');
+    }
+    return value;
+}
+
 struct str json_string(struct json_object *object, const char *name)
 {
     struct json_object *member = NULL;

@@ -9,6 +9,7 @@
 #include "base/err.h"
 
 #include <json-c/json.h>
+#include <stdint.h>
 
 enum { JSON_DEPTH = 32 };
 
@@ -31,6 +32,11 @@ struct str json_member(struct str object, const char *name);
  * The same for several members at once, in one pass: values[i] is that of names[i].
  */
 void json_members(struct str object, const char *const *names, struct str *values, size_t count);
+
+/* The text of a string's raw bytes, as json_members gives them, unescaped in the arena; {NULL, 0} for no string. */
+struct str json_text(struct arena *arena, struct str raw);
+/* A whole number of at most 18 digits from its raw bytes; -1 for anything else. */
+int64_t json_whole(struct str raw);
 
 /* The string of a member, or {NULL, 0} where it is missing or no string. Lives as long as the object. */
 struct str json_string(struct json_object *object, const char *name);

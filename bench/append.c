@@ -5,6 +5,7 @@
  */
 #include "base/clock.h"
 #include "base/log.h"
+#include "domain/article.h"
 #include "domain/model.h"
 #include "events/eventlog.h"
 
@@ -41,6 +42,7 @@ static void make_event(struct arena *arena, struct envelope *event, const char *
     event->metadata = STR("{\"user_id\":\"01a2071b-f843-7645-a001-b20b639515c1\",\"session_id\":"
                           "\"01a2071b-f843-7645-a001-b20b639515c2\",\"source\":\"http\",\"trace_id\":"
                           "\"4bf92f3577b34da6a3ce929d0e0e4736\"}");
+    event->schema = 1;
     event->recorded_at = clock_now();
     event_digest(event, event->digest);
 }
@@ -51,13 +53,15 @@ static int append_one(struct sql *db, struct arena *arena, struct err *err)
     struct envelope events[2] = {0};
     struct sql_rows rows;
     struct sql_batch *batch = sql_batch_new(arena);
+    struct article row = {0};
     id_new(article);
     for (int i = 0; i < 2; i++) {
         make_event(arena, &events[i], article, i + 1);
-        if (model_apply(&MODEL, batch, &events[i], arena, err) != 0)
+        if (model_fold(&MODEL, &row, &events[i], arena, err) != 0)
             return -1;
     }
-    eventlog_append(batch, events, 2);
+    row_write(&ARTICLES, batch, &row, true);
+    eventlog_append(batch, events, 2, 0);
     return sql_batch_commit(db, batch, &rows, err);
 }
 

@@ -26,4 +26,7 @@ int ctl_verify(struct ctl *ctl, int argc, char **argv);
 int ctl_error(const struct err *err);
 int ctl_usage(const char *usage);
 
+/* A position that an operator has typed; false for what is none. */
+bool ctl_position(const char *text, int64_t *position);
+
 #endif

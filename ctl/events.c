@@ -18,20 +18,13 @@ struct wish {
     bool follow;
 };
 
-static bool read_position(const char *text, int64_t *position)
-{
-    size_t len = strlen(text);
-    *position = strtoll(text, NULL, 10);
-    return len > 0 && len <= 18 && strspn(text, "0123456789") == len;
-}
-
 static bool read_wish(int argc, char **argv, struct wish *wish)
 {
     for (int i = 1; i < argc; i++) {
         bool more = i + 1 < argc;
         if (strcmp(argv[i], "--follow") == 0)
             wish->follow = true;
-        else if (strcmp(argv[i], "--after") == 0 && more && read_position(argv[i + 1], &wish->after))
+        else if (strcmp(argv[i], "--after") == 0 && more && ctl_position(argv[i + 1], &wish->after))
             i++;
         else if (strcmp(argv[i], "--stream") == 0 && more)
             wish->stream = argv[++i];
@@ -76,7 +69,7 @@ static int follow(struct ctl *ctl, const struct wish *wish, struct err *err)
 {
     struct tail *tail;
     struct event_list list;
-    int status = tail_open(&tail, &ctl->conf, wish->after, err);
+    int status = tail_open(&tail, &ctl->conf, NULL, wish->after, err);
     while (status == 0) {
         arena_reset(ctl->arena);
         tail_next(tail, ctl->arena, TURN_US, &list);

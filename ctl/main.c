@@ -18,7 +18,7 @@ static const struct {
     {"events", "print the log [--after POSITION] [--stream STREAM] [--type TYPE] [--follow]", ctl_events},
     {"migrate", "bring the database's schema forward [--dry-run]", ctl_migrate},
     {"user", "user add NAME --email E [--admin]", ctl_user},
-    {"verify", "prove that log, read models and bus agree", ctl_verify},
+    {"verify", "prove that log, read models and bus agree [--from POSITION]", ctl_verify},
 };
 
 enum { COMMAND_COUNT = sizeof COMMANDS / sizeof COMMANDS[0] };
@@ -42,6 +42,13 @@ int ctl_usage(const char *usage)
 {
     fprintf(stderr, "usage: courantctl %s\n", usage);
     return CTL_FAILED;
+}
+
+bool ctl_position(const char *text, int64_t *position)
+{
+    size_t len = strlen(text);
+    *position = strtoll(text, NULL, 10);
+    return len > 0 && len <= 18 && strspn(text, "0123456789") == len;
 }
 
 static int run(const char *config, int argc, char **argv, int (*command)(struct ctl *, int, char **))

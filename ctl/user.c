@@ -72,21 +72,17 @@ static struct json_object *payload_of(const struct wish *wish)
 
 static int add(struct ctl *ctl, struct wish *wish, struct outcome *outcome, struct err *err)
 {
-    char hash[PASSWORD_HASH_SIZE];
     struct faults faults;
     if (!utf8_valid(wish->name, strlen(wish->name)) || !utf8_valid(wish->email, strlen(wish->email)) ||
         !utf8_valid(wish->password, strlen(wish->password)))
         return fail(err, ERR_INVALID, "the name, the email and the password must be UTF-8");
-    if (password_hash(wish->password, strlen(wish->password), (unsigned long long)ctl->conf.auth_argon2_ops,
-                      (size_t)ctl->conf.auth_argon2_memory, hash, err) != 0)
-        return -1;
     struct command command = {.type = &REGISTER_USER,
                               .payload = payload_of(wish),
                               .actor = &OPERATOR,
                               .conf = &ctl->conf,
                               .arena = ctl->arena,
                               .source = "courantctl",
-                              .aside = hash};
+                              .expected = NO_VERSION};
     int status = command_dispatch(ctl->db, &MODEL, &command, outcome, &faults, err);
     for (size_t i = 0; status != 0 && i < faults.count; i++)
         fprintf(stderr, "courantctl: %s %s\n", faults.list[i].pointer + 1, faults.list[i].detail);
@@ -104,7 +100,7 @@ int ctl_user(struct ctl *ctl, int argc, char **argv)
     int status = get_password(ctl, &wish, &err) == 0 && add(ctl, &wish, &outcome, &err) == 0 ? CTL_OK : ctl_error(&err);
     if (status == CTL_OK) {
         printf("user     %s%s\nid       %s\n", wish.name, wish.admin ? " (administrator)" : "",
-               outcome.events[0].stream + strlen("user-"));
+               ((const struct user *)outcome.state)->id);
         if (!wish.from_stdin)
             printf("password %s\n", wish.password);
     }

@@ -1,32 +1,39 @@
 /*
- * courantctl verify: invariants 2, 4, 5 and 8, on a live system.
+ * courantctl verify: invariants 2, 4, 5 and 8, on a live system, in one pass.
  *
- * One connection holds a snapshot of the database. The log is read from it once, in order; each event is checked
- * against its digest, the chain and the bus, and folded into temporary tables of a second connection, which hide the
- * read models of the same name there, so that the projections run as they are. Then the two sets of tables are
- * compared.
+ * One connection holds a snapshot of the database, from which the log is read once, in order. Each event is checked
+ * against its digest, the chain and the bus, and folded into the state of its stream. A stream whose row has the
+ * version that its state has just reached is at its end: there the two are compared, and the state is let go. So memory
+ * holds only the streams that are still open, and no more than a limit of them.
  */
 #include "ctl/ctl.h"
 
+#include "ctl/progress.h"
 #include "domain/model.h"
 #include "events/bus.h"
-#include "events/eventlog.h"
+#include "events/fold.h"
+#include "events/states.h"
+#include "events/touched.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 200, FEED_WAIT_US = 5000000, SNAPSHOTS = 3 };
+enum { CHUNK = 500, FEED_WAIT_US = 5000000, SNAPSHOTS = 3, STATES_BYTES = 128 * 1024 * 1024 };
+
+static const char USAGE[] = "verify [--from POSITION]";
 
 struct verify {
     struct ctl *ctl;
-    struct sql *fold; /* the second connection */
     struct bus *bus;
     struct bus_feed *feed;
     struct arena *arena; /* for one chunk */
+    struct states *states;
+    struct progress progress;
     struct log_head head;
-    int64_t position, bus_last;
+    int64_t from, position, bus_last;
+    int64_t *compared; /* rows, by read model */
     unsigned char hash[SHA256_SIZE];
     bool different;
 };
@@ -37,19 +44,6 @@ static int differs(struct verify *v, struct err *err)
     v->different = true;
     err->kind = ERR_CONFLICT;
     return -1;
-}
-
-static int make_shadow(struct verify *v, const char *table, struct err *err)
-{
-    struct sql_rows rows;
-    const char *query = arena_printf(v->arena, "SHOW CREATE TABLE %s", table);
-    if (query == NULL || sql_select(v->ctl->db, v->arena, query, NULL, 0, &rows, err) != 0)
-        return -1;
-    const char *create = SQL_CELL(&rows, 0, 1).data, *prefix = "CREATE TABLE ";
-    if (create == NULL || strncmp(create, prefix, strlen(prefix)) != 0)
-        return fail(err, ERR_INTERNAL, "the definition of %s cannot be read", table);
-    const char *text = arena_printf(v->arena, "CREATE TEMPORARY TABLE %s", create + strlen(prefix));
-    return text != NULL ? sql_script(v->fold, text, strlen(text), err) : fail(err, ERR_INTERNAL, "no memory");
 }
 
 /* A snapshot whose log is whole. MariaDB may take one in which an event of this moment is missing: then another. */
@@ -69,45 +63,61 @@ static int take_snapshot(struct verify *v, struct err *err)
     return 0;
 }
 
+/* Where the reading begins, and the hash before it. */
+static int find_start(struct verify *v, struct err *err)
+{
+    struct event_list list;
+    if (v->from > v->head.position + 1)
+        return fail(err, ERR_INVALID, "the log ends at position %" PRId64, v->head.position);
+    v->position = v->from - 1;
+    if (v->position == 0)
+        return 0;
+    if (eventlog_read(v->ctl->db, v->arena, v->position - 1, 1, &list, err) != 0)
+        return -1;
+    if (list.count != 1) {
+        fail(err, ERR_CONFLICT, "position %" PRId64 " is missing from the log", v->position);
+        return differs(v, err);
+    }
+    memcpy(v->hash, list.events[0].hash, SHA256_SIZE);
+    return 0;
+}
+
 static int open_all(struct verify *v, struct err *err)
 {
-    v->arena = arena_new(256 * 1024 * 1024);
-    if (v->arena == NULL)
+    v->arena = arena_new(512 * 1024 * 1024);
+    v->states = states_new(STATES_BYTES);
+    v->compared = calloc(MODEL.read_model_count, sizeof *v->compared);
+    if (v->arena == NULL || v->states == NULL || v->compared == NULL)
         return fail(err, ERR_UNAVAILABLE, "no memory");
-    if (sql_open(&v->fold, &v->ctl->conf, err) != 0 || bus_open(&v->bus, &v->ctl->conf, err) != 0)
+    if (bus_open(&v->bus, &v->ctl->conf, err) != 0 || take_snapshot(v, err) != 0 || find_start(v, err) != 0 ||
+        bus_last(v->bus, &v->bus_last, err) != 0)
         return -1;
-    for (size_t i = 0; i < READ_MODEL_COUNT; i++)
-        if (make_shadow(v, READ_MODELS[i].table, err) != 0)
-            return -1;
-    if (take_snapshot(v, err) != 0 || bus_last(v->bus, &v->bus_last, err) != 0)
-        return -1;
-    return v->bus_last > 0 ? bus_subscribe(v->bus, 1, &v->feed, err) : 0;
+    progress_start(&v->progress, "verify", v->position, v->head.position);
+    return v->bus_last >= v->from ? bus_subscribe(v->bus, v->from, &v->feed, err) : 0;
 }
 
 static void close_all(struct verify *v)
 {
+    progress_end(&v->progress);
     sql_rollback(v->ctl->db);
     bus_unsubscribe(&v->feed);
     bus_close(&v->bus);
     bus_end();
-    sql_close(&v->fold);
+    states_free(&v->states);
+    free(v->compared);
     arena_free(&v->arena);
 }
 
 static int check_bus(struct verify *v, const struct envelope *event, struct err *err)
 {
-    struct envelope there;
     if (event->position > v->bus_last)
         return 0;
-    int got = bus_next(v->feed, v->arena, FEED_WAIT_US, &there, err);
+    int got = bus_next_is(v->feed, v->arena, FEED_WAIT_US, event, err);
     if (got == 0)
         return fail(err, ERR_UNAVAILABLE, "the bus did not deliver sequence %" PRId64, event->position);
-    if (got < 0)
-        return err->kind == ERR_MALFORMED ? differs(v, err) : -1;
-    if (there.position == event->position && memcmp(there.digest, event->digest, SHA256_SIZE) == 0)
+    if (got > 0)
         return 0;
-    fail(err, ERR_CONFLICT, "position %" PRId64 ": the bus holds another event there (%s)", event->position, there.id);
-    return differs(v, err);
+    return err->kind == ERR_MALFORMED ? differs(v, err) : -1;
 }
 
 static int check_event(struct verify *v, const struct envelope *event, struct err *err)
@@ -128,17 +138,73 @@ static int check_event(struct verify *v, const struct envelope *event, struct er
     return check_bus(v, event, err);
 }
 
-static int fold_event(struct verify *v, const struct envelope *event, struct err *err)
+/* The state before its first event of this chunk: kept, or folded anew, or that of a stream without events. */
+static int load_state(struct verify *v, struct touched *item, struct err *err)
 {
-    struct sql_batch *batch = sql_batch_new(v->arena);
-    char where[64];
-    if (batch == NULL)
-        return fail(err, ERR_INTERNAL, "no memory");
-    if (model_apply(&MODEL, batch, event, v->arena, err) == 0 && sql_batch_commit(v->fold, batch, NULL, err) == 0)
+    const void *kept = states_find(v->states, item->stream);
+    if (kept != NULL) {
+        void *copy = arena_alloc(v->arena, state_bytes(item->rows, kept));
+        if (copy == NULL)
+            return fail(err, ERR_UNAVAILABLE, "no room for states");
+        state_pack(item->rows, kept, copy);
+        item->state = copy;
         return 0;
-    snprintf(where, sizeof where, "position %" PRId64, event->position);
-    fail_within(err, where);
-    return err->kind == ERR_CONFLICT ? differs(v, err) : -1;
+    }
+    if (item->first == 1)
+        return 0;
+    return fold_stream(v->ctl->db, &MODEL, v->arena, item->stream, item->first - 1, INT64_MAX, item->state, err);
+}
+
+static int compare_row(struct verify *v, struct touched *item, struct err *err)
+{
+    int64_t version = state_version(item->rows, item->state);
+    if (item->row == NULL) {
+        fail(err, ERR_CONFLICT, "read model %s, %s: the row is missing", item->rows->name, item->id);
+        return differs(v, err);
+    }
+    int64_t there = state_version(item->rows, item->row);
+    if (there < version) {
+        fail(err, ERR_CONFLICT, "read model %s, %s: the row is at version %" PRId64 ", the log at %" PRId64,
+             item->rows->name, item->id, there, version);
+        return differs(v, err);
+    }
+    if (there > version)
+        return 0; /* there is more to come */
+    const struct column *column = state_difference(item->rows, item->state, item->row);
+    if (column != NULL) {
+        fail(err, ERR_CONFLICT, "read model %s, %s: column %s is not what the log says", item->rows->name, item->id,
+             column->name);
+        return differs(v, err);
+    }
+    item->done = true;
+    for (size_t i = 0; i < MODEL.read_model_count; i++)
+        v->compared[i] += MODEL.read_models[i] == item->rows;
+    return 0;
+}
+
+static int fold_chunk(struct verify *v, const struct event_list *list, struct err *err)
+{
+    struct touched_list touched;
+    if (touched_find(&MODEL, v->arena, list, &touched, err) != 0 ||
+        touched_load(v->ctl->db, v->arena, &MODEL, "", NULL, &touched, err) != 0)
+        return -1;
+    for (size_t i = 0; i < touched.count; i++)
+        if (load_state(v, &touched.items[i], err) != 0)
+            return err->kind == ERR_CONFLICT ? differs(v, err) : -1;
+    for (size_t i = 0; i < list->count; i++) {
+        if (model_fold(&MODEL, touched.of[i]->state, &list->events[i], v->arena, err) != 0)
+            return err->kind == ERR_CONFLICT ? differs(v, err) : -1;
+        if (compare_row(v, touched.of[i], err) != 0)
+            return -1;
+    }
+    for (size_t i = 0; i < touched.count; i++) {
+        const struct touched *item = &touched.items[i];
+        if (item->done)
+            states_drop(v->states, item->stream);
+        else if (states_keep(v->states, item->rows, item->stream, item->state, err) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 static int check_log(struct verify *v, struct err *err)
@@ -153,8 +219,11 @@ static int check_log(struct verify *v, struct err *err)
             return differs(v, err);
         }
         for (size_t i = 0; i < list.count; i++)
-            if (check_event(v, &list.events[i], err) != 0 || fold_event(v, &list.events[i], err) != 0)
+            if (check_event(v, &list.events[i], err) != 0)
                 return -1;
+        if (fold_chunk(v, &list, err) != 0)
+            return -1;
+        progress_at(&v->progress, v->position);
     }
     if (memcmp(v->hash, v->head.hash, SHA256_SIZE) == 0 && v->position == v->head.position)
         return 0;
@@ -162,71 +231,56 @@ static int check_log(struct verify *v, struct err *err)
     return differs(v, err);
 }
 
-static int check_versions(struct verify *v, struct err *err)
+/* The table has the columns that the model names and no others, which nobody would compare. */
+static int check_columns(struct verify *v, const struct read_model *rows, struct err *err)
 {
-    struct sql_rows rows;
-    if (sql_select(
-            v->ctl->db, v->arena,
-            "SELECT stream FROM events GROUP BY stream HAVING COUNT(*) <> MAX(version) OR MIN(version) <> 1 LIMIT 1",
-            NULL, 0, &rows, err) != 0)
+    struct sql_rows found;
+    if (sql_select(v->ctl->db, v->arena,
+                   "SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?",
+                   SQL_ARGS(SQL_TEXT(rows->name)), &found, err) != 0)
         return -1;
-    if (rows.count == 0)
+    if (sql_number(SQL_CELL(&found, 0, 0)) == (int64_t)rows->column_count)
         return 0;
-    fail(err, ERR_CONFLICT, "stream %.64s: its versions are not 1, 2, 3, …", SQL_CELL(&rows, 0, 0).data);
+    fail(err, ERR_CONFLICT, "read model %s: the table has columns that no event makes", rows->name);
     return differs(v, err);
 }
 
-static int compare_rows(struct verify *v, const struct read_model *model, const struct sql_rows *there,
-                        const struct sql_rows *folded, size_t row, struct err *err)
+/* Rows that were never compared: of no stream, or ahead of theirs. */
+static int find_stray(struct verify *v, const struct read_model *rows, struct err *err)
 {
-    for (size_t c = 0; c < there->columns; c++) {
-        struct str a = SQL_CELL(there, row, c), b = SQL_CELL(folded, row, c);
-        if ((a.data == NULL) == (b.data == NULL) && a.len == b.len &&
-            (a.len == 0 || memcmp(a.data, b.data, a.len) == 0))
-            continue;
-        fail(err, ERR_CONFLICT, "read model %s, %s: column %zu is not what the log says", model->table,
-             SQL_CELL(folded, row, 0).data, c + 1);
-        return differs(v, err);
-    }
-    return 0;
-}
-
-static int compare_page(struct verify *v, const struct read_model *model, const struct sql_rows *there,
-                        const struct sql_rows *folded, struct err *err)
-{
-    size_t both = there->count < folded->count ? there->count : folded->count;
-    for (size_t row = 0; row < both; row++) {
-        int order = strcmp(SQL_CELL(there, row, 0).data, SQL_CELL(folded, row, 0).data);
-        if (order != 0) {
-            fail(err, ERR_CONFLICT, "read model %s, %s: the row is %s", model->table,
-                 SQL_CELL(order < 0 ? there : folded, row, 0).data, order < 0 ? "not in the log" : "missing");
-            return differs(v, err);
-        }
-        if (compare_rows(v, model, there, folded, row, err) != 0)
-            return -1;
-    }
-    if (there->count == folded->count)
-        return 0;
-    const struct sql_rows *longer = there->count > folded->count ? there : folded;
-    fail(err, ERR_CONFLICT, "read model %s, %s: the row is %s", model->table, SQL_CELL(longer, both, 0).data,
-         longer == there ? "not in the log" : "missing");
+    struct sql_rows found;
+    const char *text =
+        arena_printf(v->arena,
+                     "SELECT r.id, r.version FROM %s AS r WHERE NOT EXISTS (SELECT 1 FROM events AS e WHERE e.stream = "
+                     "CONCAT(_ascii'%s-', r.id) AND e.version = r.version AND e.position <= ?) ORDER BY r.id LIMIT 1",
+                     rows->name, rows->category);
+    if (text == NULL)
+        return fail(err, ERR_UNAVAILABLE, "no room for a statement");
+    if (sql_select(v->ctl->db, v->arena, text, SQL_ARGS(SQL_INT(v->head.position)), &found, err) != 0)
+        return -1;
+    if (found.count == 0)
+        return fail(err, ERR_INTERNAL, "read model %s: the rows are not those that were compared", rows->name);
+    fail(err, ERR_CONFLICT, "read model %s, %s: the row is at version %s, which is not in the log%s", rows->name,
+         SQL_CELL(&found, 0, 0).data, SQL_CELL(&found, 0, 1).data,
+         read_model_direct(rows, &v->ctl->conf) ? " (it is in direct mode)" : "");
     return differs(v, err);
 }
 
-static int compare_model(struct verify *v, const struct read_model *model, int64_t *count, struct err *err)
+static int check_rows(struct verify *v, size_t model, struct err *err)
 {
-    char key[256] = "";
-    struct sql_rows there, folded;
-    do {
-        arena_reset(v->arena);
-        if (sql_select(v->ctl->db, v->arena, model->scan, SQL_ARGS(SQL_TEXT(key), SQL_INT(CHUNK)), &there, err) != 0 ||
-            sql_select(v->fold, v->arena, model->scan, SQL_ARGS(SQL_TEXT(key), SQL_INT(CHUNK)), &folded, err) != 0 ||
-            compare_page(v, model, &there, &folded, err) != 0)
-            return -1;
-        *count += (int64_t)there.count;
-        if (there.count > 0)
-            snprintf(key, sizeof key, "%s", SQL_CELL(&there, there.count - 1, 0).data);
-    } while (there.count == CHUNK);
+    struct sql_rows found;
+    const struct read_model *rows = MODEL.read_models[model];
+    arena_reset(v->arena);
+    const char *text = arena_printf(v->arena, "SELECT COUNT(*) FROM %s", rows->name);
+    if (text == NULL)
+        return fail(err, ERR_UNAVAILABLE, "no room for a statement");
+    if (check_columns(v, rows, err) != 0 || sql_select(v->ctl->db, v->arena, text, NULL, 0, &found, err) != 0)
+        return -1;
+    int64_t all = sql_number(SQL_CELL(&found, 0, 0));
+    if (v->from == 1 && all != v->compared[model])
+        return find_stray(v, rows, err);
+    printf("model    %s: %" PRId64 " of %" PRId64 " rows compared, equal to the fold of the log\n", rows->name,
+           v->compared[model], all);
     return 0;
 }
 
@@ -238,21 +292,21 @@ static int check_bus_end(struct verify *v, struct err *err)
         return -1;
     if (v->bus_last <= now.position)
         return 0;
-    fail(err, ERR_CONFLICT, "the bus is at %" PRId64 ", ahead of the log at %" PRId64, v->bus_last, now.position);
+    fail(err, ERR_CONFLICT, "the bus is at %" PRId64 ", ahead of the log at %" PRId64 ": see courantctl bus status",
+         v->bus_last, now.position);
     return differs(v, err);
 }
 
 static int verify_all(struct verify *v, struct err *err)
 {
-    if (open_all(v, err) != 0 || check_log(v, err) != 0 || check_versions(v, err) != 0)
+    if (open_all(v, err) != 0 || check_log(v, err) != 0)
         return -1;
-    printf("log      %" PRId64 " events: positions dense, digests and hashes right, versions whole\n", v->position);
-    for (size_t i = 0; i < READ_MODEL_COUNT; i++) {
-        int64_t count = 0;
-        if (compare_model(v, &READ_MODELS[i], &count, err) != 0)
+    progress_end(&v->progress);
+    printf("log      positions %" PRId64 " to %" PRId64 ": dense, digests, hashes and versions right (%.0f events/s)\n",
+           v->from, v->position, progress_rate(&v->progress));
+    for (size_t i = 0; i < MODEL.read_model_count; i++)
+        if (check_rows(v, i, err) != 0)
             return -1;
-        printf("model    %s: %" PRId64 " rows, equal to the fold of the log\n", READ_MODELS[i].table, count);
-    }
     if (check_bus_end(v, err) != 0)
         return -1;
     printf("bus      %" PRId64 " messages, a prefix of the log%s\n", v->bus_last,
@@ -262,12 +316,12 @@ static int verify_all(struct verify *v, struct err *err)
 
 int ctl_verify(struct ctl *ctl, int argc, char **argv)
 {
-    (void)argv;
-    struct verify v = {.ctl = ctl};
+    struct verify v = {.ctl = ctl, .from = 1};
     struct err err = {0};
-    if (argc != 1)
-        return ctl_usage("verify");
+    if (argc != 1 && (argc != 3 || strcmp(argv[1], "--from") != 0 || !ctl_position(argv[2], &v.from) || v.from < 1))
+        return ctl_usage(USAGE);
     int status = verify_all(&v, &err) == 0 ? CTL_OK : v.different ? CTL_REFUSED : CTL_FAILED;
+    progress_end(&v.progress);
     if (status == CTL_REFUSED)
         printf("DIFFERENT %s\n", err.text);
     else if (status == CTL_FAILED)

@@ -4,25 +4,34 @@
 #include "domain/article.h"
 #include "domain/user.h"
 
+#define COUNT(table) (sizeof(table) / sizeof((table)[0]))
+
 static const struct event_type EVENTS[] = {
-    {"article.created", article_created},
-    {"article.published", article_published},
-    {"article.revision_created", article_revision_created},
-    {"user.logged_in", user_logged_in},
-    {"user.permission_granted", user_permission_granted},
-    {"user.registered", user_registered},
+    {"article.created", &ARTICLES, article_created, 1, NULL},
+    {"article.imported", &ARTICLES, article_imported, 1, NULL},
+    {"article.published", &ARTICLES, article_published, 2, ARTICLE_PUBLISHED_UP},
+    {"article.revision_created", &ARTICLES, article_revision_created, 1, NULL},
+    {"article.updated", &ARTICLES, article_updated, 1, NULL},
+    {"user.imported", &USERS, user_imported, 1, NULL},
+    {"user.logged_in", &USERS, user_logged_in, 1, NULL},
+    {"user.permission_granted", &USERS, user_permission_granted, 1, NULL},
+    {"user.registered", &USERS, user_registered, 1, NULL},
 };
 
-const struct model MODEL = {EVENTS, sizeof EVENTS / sizeof EVENTS[0]};
+static const struct read_model *const READ_MODELS[] = {&ARTICLES, &USERS};
 
-#define READ_MODEL(table, key)                                                                                         \
-    {                                                                                                                  \
-        table, key, "SELECT * FROM " table " WHERE " key " > ? ORDER BY " key " LIMIT ?"                               \
-    }
-
-const struct read_model READ_MODELS[] = {
-    READ_MODEL("articles", "id"),
-    READ_MODEL("users", "id"),
+static const struct command_type *const COMMANDS[] = {
+    &CREATE_ARTICLE,
+    &PUBLISH_ARTICLE,
+    &REGISTER_USER,
+    &UPDATE_ARTICLE,
 };
 
-const size_t READ_MODEL_COUNT = sizeof READ_MODELS / sizeof READ_MODELS[0];
+const struct model MODEL = {
+    .events = EVENTS,
+    .event_count = COUNT(EVENTS),
+    .read_models = READ_MODELS,
+    .read_model_count = COUNT(READ_MODELS),
+    .commands = COMMANDS,
+    .command_count = COUNT(COMMANDS),
+};

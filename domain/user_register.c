@@ -2,6 +2,7 @@
 #include "domain/user.h"
 
 #include "base/buf.h"
+#include "base/crypt.h"
 #include "base/json.h"
 
 #include <string.h>
@@ -15,8 +16,9 @@ static const struct field FIELDS[] = {
     {.name = "permissions", .type = FIELD_TEXTS, .least = 1, .most = 40, .items = 5},
 };
 
-static int may_register(const struct command *command, struct err *err)
+static int may_register(const void *state, const struct command *command, struct err *err)
 {
+    (void)state;
     if (json_object_object_get(command->payload, "permissions") != NULL && !actor_may(command->actor, "user_admin"))
         return fail(err, ERR_DENIED, "Only user_admin grants permissions.");
     return 0;
@@ -74,11 +76,7 @@ static int decide(const void *state, const struct command *command, struct decis
 {
     (void)state;
     struct json_object *permissions = json_object_object_get(command->payload, "permissions");
-    const char *audience = arena_printf(command->arena, "user:%s permission:user_admin", command->new_id);
-    if (check(command, permissions, err) != 0)
-        return -1;
-    decision->stream = arena_printf(command->arena, "user-%s", command->new_id);
-    decision->version = 0;
+    const char *audience = USERS.audience(&(struct user){.id = command->new_id}, command->arena);
     bool ok = decision_add(decision, "user.registered", audience, registered(command));
     for (size_t i = 0; ok && permissions != NULL && i < json_object_array_length(permissions); i++) {
         struct buf buf;
@@ -96,6 +94,21 @@ static const char *taken(const char *key)
     return strcmp(key, "email") == 0 ? "The email is taken." : NULL;
 }
 
+/* So that no transaction waits for argon2. Refusals come first, for who is refused shall not cost a hash. */
+static int prepare(struct command *command, struct err *err)
+{
+    struct str password = json_string(command->payload, "password");
+    char *hash = arena_alloc(command->arena, PASSWORD_HASH_SIZE);
+    command->aside = hash;
+    if (may_register(NULL, command, err) != 0 ||
+        check(command, json_object_object_get(command->payload, "permissions"), err) != 0)
+        return -1;
+    if (hash == NULL)
+        return fail(err, ERR_INTERNAL, "no room for a hash");
+    return password_hash(password.data, password.len, (unsigned long long)command->conf->auth_argon2_ops,
+                         (size_t)command->conf->auth_argon2_memory, hash, err);
+}
+
 static int beside(struct sql_batch *batch, const struct command *command, struct err *err)
 {
     (void)err;
@@ -106,8 +119,12 @@ static int beside(struct sql_batch *batch, const struct command *command, struct
 
 const struct command_type REGISTER_USER = {
     .name = "register_user",
+    .summary = "Opens an account.",
+    .model = &USERS,
     .fields = FIELDS,
     .field_count = sizeof FIELDS / sizeof FIELDS[0],
+    .creates = true,
+    .prepare = prepare,
     .authorise = may_register,
     .decide = decide,
     .taken = taken,

@@ -332,3 +332,36 @@ int bus_next(struct bus_feed *feed, struct arena *arena, int64_t timeout_us, str
     natsMsg_Destroy(message);
     return status == 0 ? 1 : -1;
 }
+
+static int compare(natsMsg *message, const struct envelope *event, struct str expected, struct err *err)
+{
+    jsMsgMetaData *meta = NULL;
+    natsStatus s = natsMsg_GetMetaData(&meta, message);
+    if (s != NATS_OK)
+        return unavailable(s, "a message without a sequence", err);
+    bool in_place = meta->Sequence.Stream == (uint64_t)event->position;
+    jsMsgMetaData_Destroy(meta);
+    if (!in_place)
+        return fail(err, ERR_MALFORMED, "position %" PRId64 ": the bus has no message there", event->position);
+    if ((size_t)natsMsg_GetDataLength(message) == expected.len &&
+        memcmp(natsMsg_GetData(message), expected.data, expected.len) == 0)
+        return 1;
+    return fail(err, ERR_MALFORMED, "position %" PRId64 ": the bus holds something else there", event->position);
+}
+
+int bus_next_is(struct bus_feed *feed, struct arena *arena, int64_t timeout_us, const struct envelope *event,
+                struct err *err)
+{
+    natsMsg *message = NULL;
+    struct str expected = event_message(arena, event);
+    if (expected.data == NULL)
+        return fail(err, ERR_UNAVAILABLE, "no room for a message");
+    natsStatus s = natsSubscription_NextMsg(&message, feed->subscription, timeout_us / 1000);
+    if (s == NATS_TIMEOUT)
+        return 0;
+    if (s != NATS_OK)
+        return unavailable(s, "feed", err);
+    int status = compare(message, event, expected, err);
+    natsMsg_Destroy(message);
+    return status;
+}

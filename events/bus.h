@@ -49,4 +49,11 @@ void bus_unsubscribe(struct bus_feed **feed);
  */
 int bus_next(struct bus_feed *feed, struct arena *arena, int64_t timeout_us, struct envelope *event, struct err *err);
 
+/*
+ * Whether the next message is that of this event, byte for byte, without making an event of it: 1 it is; 0 none came in
+ * time; -1 with ERR_MALFORMED when it is another.
+ */
+int bus_next_is(struct bus_feed *feed, struct arena *arena, int64_t timeout_us, const struct envelope *event,
+                struct err *err);
+
 #endif

@@ -4,6 +4,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fault.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "events/eventlog.h"
 #include "events/idempotency.h"
@@ -21,13 +22,12 @@ bool decision_add(struct decision *decision, const char *type, const char *audie
     return true;
 }
 
-int model_apply(const struct model *model, struct sql_batch *batch, const struct envelope *event, struct arena *arena,
-                struct err *err)
+const struct command_type *command_named(const struct model *model, const char *name)
 {
-    for (size_t i = 0; i < model->event_count; i++)
-        if (strcmp(model->events[i].name, event->type) == 0)
-            return model->events[i].apply(batch, event, arena, err);
-    return fail(err, ERR_INTERNAL, "there is no projection for events of type %.64s", event->type);
+    for (size_t i = 0; i < model->command_count; i++)
+        if (strcmp(model->commands[i]->name, name) == 0)
+            return model->commands[i];
+    return NULL;
 }
 
 static void add_member(struct buf *buf, const char *name, const char *value)
@@ -38,11 +38,13 @@ static void add_member(struct buf *buf, const char *name, const char *value)
     }
 }
 
-static struct str metadata(const struct command *command)
+struct str command_metadata(const struct command *command, int schema)
 {
     struct buf buf;
     buf_init(&buf, command->arena);
     buf_puts(&buf, "{");
+    if (schema > 1)
+        buf_printf(&buf, "\"schema\":%d", schema);
     add_member(&buf, "user_id", command->actor->user_id);
     add_member(&buf, "session_id", command->actor->session_id);
     add_member(&buf, "source", command->source);
@@ -51,23 +53,45 @@ static struct str metadata(const struct command *command)
     return buf_str(&buf);
 }
 
-static void make_events(const struct command *command, const struct decision *decision, struct outcome *outcome)
+/* What an attempt works on. */
+struct work {
+    struct sql *db;
+    const struct model *model;
+    const struct command *command;
+    const struct read_model *rows;
+    const char *id;  /* of the thing that is changed */
+    int64_t version; /* of its stream before */
+    bool direct;
+};
+
+/* The events of a decision, and the state that they make of the one there was. */
+static int make_events(const struct work *work, const struct decision *decision, void *state, struct outcome *outcome,
+                       struct err *err)
 {
-    struct str meta = metadata(command);
+    const struct command *command = work->command;
+    const char *stream = arena_printf(command->arena, "%s-%s", work->rows->category, work->id);
     outcome->count = decision->count;
-    outcome->version = decision->version + (int64_t)decision->count;
+    outcome->state = state;
+    outcome->version = work->version + (int64_t)decision->count;
     for (size_t i = 0; i < decision->count; i++) {
         struct envelope *event = &outcome->events[i];
-        *event = (struct envelope){.stream = decision->stream,
-                                   .version = decision->version + 1 + (int64_t)i,
-                                   .type = decision->events[i].type,
-                                   .audience = decision->events[i].audience,
-                                   .data = decision->events[i].data,
-                                   .metadata = meta,
+        const struct draft *draft = &decision->events[i];
+        const struct event_type *type = model_event(work->model, draft->type);
+        int schema = type != NULL && type->schema > 0 ? type->schema : 1;
+        *event = (struct envelope){.stream = stream,
+                                   .version = work->version + 1 + (int64_t)i,
+                                   .type = draft->type,
+                                   .audience = draft->audience,
+                                   .data = draft->data,
+                                   .metadata = command_metadata(command, schema),
+                                   .schema = schema,
                                    .recorded_at = command->now};
         memcpy(event->id, command->event_ids[i], ID_TEXT);
+        if (stream == NULL || model_fold(work->model, state, event, command->arena, err) != 0)
+            return stream == NULL ? fail(err, ERR_INTERNAL, "the command is too large") : -1;
         event_digest(event, event->digest);
     }
+    return 0;
 }
 
 static void set_positions(struct outcome *outcome, int64_t last)
@@ -79,74 +103,130 @@ static void set_positions(struct outcome *outcome, int64_t last)
 
 /* A unique key that was taken: of the log it is a race for the stream, of a read model a refusal of the command's own.
  */
-static int conflict(const struct command *command, const char *key, struct err *err)
+static int conflict(const struct work *work, const char *key, struct err *err)
 {
+    const struct command_type *type = work->command->type;
     if (strcmp(key, "stream_version") == 0)
         return fail(err, ERR_TRANSIENT, "the stream has moved on");
     if (strcmp(key, "idempotency") == 0)
         return fail(err, ERR_TRANSIENT, "the same command was there first");
-    const char *why = command->type->taken != NULL ? command->type->taken(key) : NULL;
+    if (strcmp(key, "stream_behind") == 0)
+        return fail(err, ERR_UNAVAILABLE,
+                    "%s %s was changed in direct mode and its events are not in the log: run courantctl adopt %s",
+                    work->rows->category, work->id, work->rows->name);
+    const char *why = type->taken != NULL ? type->taken(key) : NULL;
     return fail(err, ERR_CONFLICT, "%s", why != NULL ? why : "it is there already");
 }
 
-static int append(struct sql *db, const struct model *model, const struct command *command, struct outcome *outcome,
-                  struct err *err)
+static int commit(const struct work *work, struct outcome *outcome, struct err *err)
 {
     struct sql_rows rows;
+    const struct command *command = work->command;
     struct sql_batch *batch = sql_batch_new(command->arena);
     if (batch == NULL)
         return fail(err, ERR_INTERNAL, "the command is too large");
-    for (size_t i = 0; i < outcome->count; i++)
-        if (model_apply(model, batch, &outcome->events[i], command->arena, err) != 0)
-            return -1;
+    row_write(work->rows, batch, outcome->state, work->version == 0);
     if (command->type->beside != NULL && command->type->beside(batch, command, err) != 0)
         return -1;
-    if (command->idempotency_key != NULL)
+    if (command->idempotency_key != NULL || work->direct)
         idempotency_add(batch, command, outcome);
-    eventlog_append(batch, outcome->events, outcome->count);
+    if (work->direct)
+        sql_batch_result(batch, "SELECT position FROM log_head WHERE one = 1");
+    else
+        eventlog_append(batch, outcome->events, outcome->count, work->version);
+    if (arena_exhausted(command->arena))
+        return fail(err, ERR_INTERNAL, "the command is too large");
     fault_point("before-commit");
-    if (sql_batch_commit(db, batch, &rows, err) != 0)
-        return err->kind == ERR_CONFLICT ? conflict(command, sql_duplicate_key(db), err) : -1;
+    if (sql_batch_commit(work->db, batch, &rows, err) != 0)
+        return err->kind == ERR_CONFLICT ? conflict(work, sql_duplicate_key(work->db), err) : -1;
     if (rows.count != 1)
         return fail(err, ERR_INTERNAL, "the append gave no position");
+    if (work->direct)
+        outcome->count = 0;
     set_positions(outcome, sql_number(SQL_CELL(&rows, 0, 0)));
     fault_point("after-commit");
     return 0;
 }
 
+/* Locks the row and reads it. */
+static int load(const struct work *work, void *state, struct err *err)
+{
+    struct sql_rows rows;
+    struct arena *arena = work->command->arena;
+    const char *text = row_select(work->rows, arena, work->rows->name, "WHERE id = ? FOR UPDATE");
+    if (text == NULL)
+        return fail(err, ERR_INTERNAL, "no room for a row");
+    if (sql_begin(work->db, err) != 0 ||
+        sql_select(work->db, arena, text, SQL_ARGS(SQL_TEXT(work->id)), &rows, err) != 0)
+        return -1;
+    if (rows.count != 1)
+        return fail(err, ERR_ABSENT, "There is no such %s.", work->rows->category);
+    row_state(work->rows, &rows, 0, state);
+    return 0;
+}
+
+static int permit(const struct work *work, const void *state, struct outcome *outcome, struct err *err)
+{
+    const struct command *command = work->command;
+    if (command->type->authorise != NULL && command->type->authorise(state, command, err) != 0)
+        return -1;
+    if (command->expected == NO_VERSION && command->type->needs_version)
+        return fail(err, ERR_UNNAMED, "If-Match must name the version that you have seen.");
+    if (command->expected == NO_VERSION || command->expected == work->version)
+        return 0;
+    outcome->version = work->version;
+    return fail(err, ERR_STALE, "The %s is at version %lld by now.", work->rows->category, (long long)work->version);
+}
+
+static int decide(struct work *work, struct outcome *outcome, struct err *err)
+{
+    struct decision decision = {0};
+    const struct command *command = work->command;
+    void *state = arena_alloc(command->arena, work->rows->state_size);
+    if (state == NULL)
+        return fail(err, ERR_INTERNAL, "no room for a row");
+    if (!command->type->creates && load(work, state, err) != 0)
+        return -1;
+    work->version = state_version(work->rows, state);
+    if (permit(work, state, outcome, err) != 0 || command->type->decide(state, command, &decision, err) != 0)
+        return -1;
+    return make_events(work, &decision, state, outcome, err);
+}
+
 static int attempt(struct sql *db, const struct model *model, struct command *command, struct outcome *outcome,
                    struct err *err)
 {
-    const void *state = NULL;
-    struct decision decision = {0};
+    struct work work = {.db = db,
+                        .model = model,
+                        .command = command,
+                        .rows = command->type->model,
+                        .id = command->type->creates ? command->new_id : command->target,
+                        .direct = read_model_direct(command->type->model, command->conf)};
     *outcome = (struct outcome){0};
-    int status = 0;
-    if (command->type->load != NULL) {
-        status = sql_begin(db, err);
-        if (status == 0)
-            status = command->type->load(db, command, &state, err);
-    }
+    int status = decide(&work, outcome, err);
+    if (status == 0 && command->respond != NULL)
+        status = command->respond(command, outcome, err);
     if (status == 0)
-        status = command->type->decide(state, command, &decision, err);
-    if (status == 0) {
-        make_events(command, &decision, outcome);
-        status = command->respond != NULL ? command->respond(command, outcome, err) : 0;
-        if (status == 0 && arena_exhausted(command->arena))
-            status = fail(err, ERR_INTERNAL, "the command is too large");
-        if (status == 0)
-            status = append(db, model, command, outcome, err);
-    }
+        status = commit(&work, outcome, err);
     if (status != 0)
         sql_rollback(db);
     return status;
 }
 
-/* After a commit whose answer was lost: 1 it is in the log, 0 it is not, -1 the database cannot say. */
-static int settled(struct sql *db, const struct command *command, struct outcome *outcome, struct err *err)
+/* A try whose commit may have been done. Of several at most one was: their events have the same ids. */
+struct doubt {
+    bool any;
+    struct outcome lost; /* of the last of them */
+};
+
+/* After a commit whose answer was lost: 1 it was done, 0 it was not, -1 the database cannot say. */
+static int settle(struct sql *db, const struct command *command, const struct doubt *doubt, struct outcome *outcome,
+                  struct err *err)
 {
     int64_t position = 0;
-    if (outcome->count == 0)
-        return 0;
+    *outcome = doubt->lost;
+    if (read_model_direct(command->type->model, command->conf))
+        return idempotency_find(db, command, outcome, err);
     if (eventlog_find(db, command->arena, outcome->events[outcome->count - 1].id, &position, err) != 0)
         return -1;
     if (position > 0)
@@ -160,11 +240,11 @@ static void pause_before(int try)
     nanosleep(&span, NULL);
 }
 
-/* One try: 1 done, 0 try again, -1 refused. in_doubt: an earlier one may have been committed. */
-static int try_once(struct sql *db, const struct model *model, struct command *command, bool *in_doubt,
+/* One try: 1 done, 0 try again, -1 refused. */
+static int try_once(struct sql *db, const struct model *model, struct command *command, struct doubt *doubt,
                     struct outcome *outcome, struct err *err)
 {
-    int known = *in_doubt ? settled(db, command, outcome, err) : 0;
+    int known = doubt->any ? settle(db, command, doubt, outcome, err) : 0;
     if (known == 0 && command->idempotency_key != NULL)
         known = idempotency_find(db, command, outcome, err);
     if (known != 0)
@@ -173,11 +253,13 @@ static int try_once(struct sql *db, const struct model *model, struct command *c
         return 1;
     log_debug("%s: %s", command->type->name, err->text);
     if (sql_lost(db)) {
-        *in_doubt = *in_doubt || outcome->count > 0;
+        if (outcome->count > 0)
+            *doubt = (struct doubt){true, *outcome};
         return 0;
     }
     /* What stands in the way of a second try may be the first. */
-    return err->kind == ERR_TRANSIENT || (*in_doubt && err->kind == ERR_CONFLICT) ? 0 : -1;
+    bool by_itself = doubt->any && (err->kind == ERR_CONFLICT || err->kind == ERR_STALE);
+    return err->kind == ERR_TRANSIENT || by_itself ? 0 : -1;
 }
 
 /* A few tries for a database that is busy or gone; many where it must say what became of the first, some five seconds.
@@ -185,19 +267,29 @@ static int try_once(struct sql *db, const struct model *model, struct command *c
 static int try_until_done(struct sql *db, const struct model *model, struct command *command, struct outcome *outcome,
                           struct err *err)
 {
-    bool in_doubt = false;
-    for (int try = 0; try < (in_doubt ? TRIES_IN_DOUBT : TRIES); try++) {
+    struct doubt doubt = {0};
+    for (int try = 0; try < (doubt.any ? TRIES_IN_DOUBT : TRIES); try++) {
         if (try > 0)
             pause_before(try - 1);
-        int done = try_once(db, model, command, &in_doubt, outcome, err);
+        int done = try_once(db, model, command, &doubt, outcome, err);
         if (done > 0)
             return 0;
-        if (done < 0 && !in_doubt)
+        if (done < 0 && !doubt.any)
             return -1;
     }
-    if (in_doubt)
+    if (doubt.any)
         return fail(err, ERR_UNKNOWN, "the database went away in a commit and does not say whether it was done");
     return fail(err, ERR_UNAVAILABLE, "the database is too busy or cannot be reached");
+}
+
+/* Where the payload names the thing that it is about. */
+static int find_target(struct command *command, struct err *err)
+{
+    if (command->type->creates || command->target != NULL)
+        return 0;
+    struct str id = json_string(command->payload, "id");
+    command->target = id.data;
+    return id.data != NULL ? 0 : fail(err, ERR_INTERNAL, "a %s without a target", command->type->name);
 }
 
 int command_dispatch(struct sql *db, const struct model *model, struct command *command, struct outcome *outcome,
@@ -205,9 +297,10 @@ int command_dispatch(struct sql *db, const struct model *model, struct command *
 {
     const struct command_type *type = command->type;
     faults->count = 0;
+    outcome->version = 0;
     if (!schema_check(type->fields, type->field_count, command->conf, command->payload, command->arena, faults))
         return fail(err, ERR_INVALID, "the request has %zu fault%s", faults->count, faults->count == 1 ? "" : "s");
-    if (type->authorise != NULL && type->authorise(command, err) != 0)
+    if (find_target(command, err) != 0 || (type->prepare != NULL && type->prepare(command, err) != 0))
         return -1;
     command->now = clock_now();
     id_new(command->new_id);

@@ -1,24 +1,26 @@
 /*
  * Commands: from a payload and who sent it to events in the log, or to a refusal that leaves no trace.
  *
- * A command type is one entry (domain/model.c lists them): its schema, who may, what it must know, and decide. decide
- * is pure: no SQL, no clock, no randomness; what it needs of those is in struct command. An event type names the
- * projection, the only code that writes a read model.
+ * A command type is one entry (domain/model.c lists those that clients may send): its schema, the read model whose
+ * streams it changes, who may, and decide. decide is pure: no SQL, no clock, no randomness; what it needs of those is
+ * in struct command. The state that it sees is the stream's row, locked, which is the fold of the stream.
  *
- * Dispatch: check → authorise → load (locks the state) → decide → apply and append in one batch, which commits. A crash
- * before the commit leaves nothing; after it everything, for it is one transaction. Deadlocks repeat it from load on.
- * A connection lost while the commit was under way leaves the outcome unknown: the events' ids are made before the
- * first try and are unique in the log, so dispatch asks for them, and a second try cannot append them twice.
+ * Dispatch: check → prepare → load (locks the row) → authorise → expected version → decide → apply, write the row and
+ * append in one batch, which commits. A crash before the commit leaves nothing; after it everything, for it is one
+ * transaction. Deadlocks repeat it from load on. A connection lost while the commit was under way leaves the outcome
+ * unknown: the events' ids are made before the first try and are unique in the log, so dispatch asks for them, and a
+ * second try cannot append them twice.
+ *
+ * In direct mode (features in courant.conf) all is the same but the append: the row is written, no event is.
  */
 #ifndef COURANT_EVENTS_COMMAND_H
 #define COURANT_EVENTS_COMMAND_H
 
 #include "events/actor.h"
-#include "events/event.h"
+#include "events/model.h"
 #include "events/schema.h"
-#include "sql/db.h"
 
-enum { COMMAND_EVENTS = 8 };
+enum { COMMAND_EVENTS = 8, NO_VERSION = -1 };
 
 struct outcome;
 
@@ -30,9 +32,10 @@ struct command {
     struct arena *arena;
     const char *source;          /* where it came from: «http», «courantctl» */
     const char *trace_id;        /* 32 hexadecimal digits, or NULL */
-    const char *target;          /* the id of the thing it is about; NULL makes a new one */
+    const char *target;          /* the id of the thing it is about; NULL: a new one, or the payload's id */
+    int64_t expected;            /* the version that the client knows; NO_VERSION where it names none */
     const void *aside;           /* what `beside` needs and no event may hold */
-    const char *idempotency_key; /* NULL: none; valid, and the actor is a user */
+    const char *idempotency_key; /* NULL: none; valid */
     struct str request;          /* the bytes that the key stands for */
     /* Makes the reply from the events, before they have positions. NULL: nobody waits for one. */
     int (*respond)(const struct command *command, struct outcome *outcome, struct err *err);
@@ -48,38 +51,28 @@ struct draft {
     struct str data; /* a JSON object */
 };
 
-/* What decide makes: events for one stream, whose version was `version` when the state was loaded. */
+/* What decide makes: events for one stream. */
 struct decision {
-    const char *stream;
-    int64_t version;
     size_t count;
     struct draft events[COMMAND_EVENTS];
 };
 
 struct command_type {
-    const char *name;
+    const char *name, *summary;
+    const struct read_model *model;
     const struct field *fields;
     size_t field_count;
-    /* 0, or -1 with ERR_DENIED. NULL: anybody may. */
-    int (*authorise)(const struct command *command, struct err *err);
-    /* Reads and locks the state, in the arena. NULL: there is none yet. */
-    int (*load)(struct sql *db, const struct command *command, const void **state, struct err *err);
+    bool creates;       /* a new stream; otherwise one that is there, of the command's target or the payload's id */
+    bool needs_version; /* the client must name the version that it has seen */
+    /* Slow work that decide must not do and no transaction should wait for, such as hashing a password. NULL: none. */
+    int (*prepare)(struct command *command, struct err *err);
+    /* 0, or -1 with ERR_DENIED, or ERR_ABSENT for what the actor may not even see. NULL: anybody may. */
+    int (*authorise)(const void *state, const struct command *command, struct err *err);
     int (*decide)(const void *state, const struct command *command, struct decision *decision, struct err *err);
-    /* The refusal for a unique key of the read models that was taken. NULL: it has none. */
+    /* The refusal for a unique key of the read model that was taken. NULL: it has none. */
     const char *(*taken)(const char *key);
     /* More statements of the same transaction that are no event (credentials). May be NULL. */
     int (*beside)(struct sql_batch *batch, const struct command *command, struct err *err);
-};
-
-struct event_type {
-    const char *name;
-    /* Adds to the batch what this event changes in its read model. */
-    int (*apply)(struct sql_batch *batch, const struct envelope *event, struct arena *arena, struct err *err);
-};
-
-struct model {
-    const struct event_type *events;
-    size_t event_count;
 };
 
 /* An answer as it is sent, and kept for an Idempotency-Key: headers are «Name: value\r\n» lines. */
@@ -90,23 +83,26 @@ struct reply {
 
 /* What a command did. */
 struct outcome {
-    int64_t position; /* of the last event */
-    int64_t version;  /* of the stream */
+    int64_t position;  /* of the last event; of the log where there is none */
+    int64_t version;   /* of the stream; where the expected one was stale, the current one */
+    const void *state; /* the row as it is now */
     struct reply reply;
     bool replayed; /* by an earlier request with the same Idempotency-Key; then there are no events here */
     size_t count;
-    struct envelope events[COMMAND_EVENTS];
+    struct envelope events[COMMAND_EVENTS]; /* none in direct mode */
 };
 
 /* On a refusal err says why; where the payload is at fault (ERR_INVALID), faults lists everything that is. */
 int command_dispatch(struct sql *db, const struct model *model, struct command *command, struct outcome *outcome,
                      struct faults *faults, struct err *err);
 
+/* NULL where clients may send no such command. */
+const struct command_type *command_named(const struct model *model, const char *name);
+
 /* Adds an event to a decision; false when there are too many or the arena is exhausted. */
 bool decision_add(struct decision *decision, const char *type, const char *audience, struct str data);
 
-/* The projection of one event; an unknown type is an error, for its effect would be missing. */
-int model_apply(const struct model *model, struct sql_batch *batch, const struct envelope *event, struct arena *arena,
-                struct err *err);
+/* The metadata of an event that this command causes; {"", 0} when the arena is exhausted. */
+struct str command_metadata(const struct command *command, int schema);
 
 #endif

@@ -18,6 +18,13 @@ static void add_field(struct sha256 *hash, const char *data, size_t len)
     sha256_add(hash, ",", 1);
 }
 
+int event_schema(struct str metadata)
+{
+    struct str raw = json_member(metadata, "schema");
+    int64_t schema = raw.data == NULL ? 1 : json_whole(raw);
+    return schema >= 1 && schema <= EVENT_SCHEMA_MOST ? (int)schema : 0;
+}
+
 void event_digest(const struct envelope *event, unsigned char digest[SHA256_SIZE])
 {
     char version[24], stamp[CLOCK_TEXT];
@@ -106,19 +113,6 @@ static const char *plain(struct arena *arena, struct str raw)
     return arena_copy(arena, raw.data + 1, raw.len - 2);
 }
 
-static int64_t whole(struct str raw)
-{
-    int64_t value = 0;
-    if (raw.len == 0 || raw.len > 18)
-        return -1;
-    for (size_t i = 0; i < raw.len; i++) {
-        if (raw.data[i] < '0' || raw.data[i] > '9')
-            return -1;
-        value = value * 10 + (raw.data[i] - '0');
-    }
-    return value;
-}
-
 static struct str object(struct arena *arena, struct str raw)
 {
     if (raw.len == 0 || raw.data[0] != '{')
@@ -130,9 +124,9 @@ static int take_members(struct arena *arena, const struct str *raw, struct envel
 {
     const char *id = plain(arena, raw[OF_ID]), *stamp = plain(arena, raw[OF_TIMESTAMP]),
                *sum = plain(arena, raw[OF_DIGEST]);
-    *event = (struct envelope){.position = whole(raw[OF_POSITION]),
+    *event = (struct envelope){.position = json_whole(raw[OF_POSITION]),
                                .stream = plain(arena, raw[OF_STREAM]),
-                               .version = whole(raw[OF_VERSION]),
+                               .version = json_whole(raw[OF_VERSION]),
                                .type = plain(arena, raw[OF_TYPE]),
                                .audience = plain(arena, raw[OF_AUDIENCE]),
                                .data = object(arena, raw[OF_DATA]),
@@ -144,6 +138,7 @@ static int take_members(struct arena *arena, const struct str *raw, struct envel
         return -1;
     memcpy(event->id, id, ID_TEXT);
     event->recorded_at = clock_parse(stamp, strlen(stamp));
+    event->schema = event_schema(event->metadata);
     return 0;
 }
 

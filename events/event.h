@@ -21,10 +21,16 @@ struct envelope {
     const char *type;     /* «article.created» */
     const char *audience; /* see events/actor.h */
     struct str data, metadata;
+    int schema; /* of data; from the metadata, see events/model.h */
     int64_t recorded_at;
     unsigned char digest[SHA256_SIZE];
     unsigned char hash[SHA256_SIZE];
 };
+
+enum { EVENT_SCHEMA_MOST = 1000 };
+
+/* The schema number that an event's metadata names: 1 where it names none, 0 for one that is no number. */
+int event_schema(struct str metadata);
 
 /*
  * The digest: SHA-256 over id, stream, version, type, audience, recorded_at (RFC 3339), data, metadata, each written

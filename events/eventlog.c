@@ -30,10 +30,26 @@ static bool take_row(const struct sql_rows *rows, size_t i, struct envelope *eve
                                .data = SQL_CELL(rows, i, 6),
                                .metadata = SQL_CELL(rows, i, 7),
                                .recorded_at = clock_parse(SQL_CELL(rows, i, 8).data, SQL_CELL(rows, i, 8).len)};
+    event->schema = event_schema(event->metadata);
     memcpy(event->id, id.data, ID_TEXT);
     memcpy(event->digest, digest.data, SHA256_SIZE);
     memcpy(event->hash, hash.data, SHA256_SIZE);
     return true;
+}
+
+#define EVENTS                                                                                                         \
+    "SELECT position, id, stream, version, type, audience, data, metadata, recorded_at, digest, hash FROM events "
+
+static int take_rows(const struct sql_rows *rows, struct arena *arena, struct event_list *list, struct err *err)
+{
+    *list = (struct event_list){.events = arena_alloc(arena, (rows->count + 1) * sizeof *list->events)};
+    if (list->events == NULL)
+        return fail(err, ERR_INTERNAL, "no room for %zu events", rows->count);
+    for (; list->count < rows->count; list->count++)
+        if (!take_row(rows, list->count, &list->events[list->count]))
+            return fail(err, ERR_INTERNAL, "the event at position %.20s is damaged",
+                        SQL_CELL(rows, list->count, 0).data);
+    return 0;
 }
 
 int eventlog_read(struct sql *db, struct arena *arena, int64_t after, size_t limit, struct event_list *list,
@@ -41,22 +57,25 @@ int eventlog_read(struct sql *db, struct arena *arena, int64_t after, size_t lim
 {
     struct sql_rows rows;
     *list = (struct event_list){0};
-    if (sql_select(db, arena,
-                   "SELECT position, id, stream, version, type, audience, data, metadata, recorded_at, digest, hash "
-                   "FROM events WHERE position > ? ORDER BY position LIMIT ?",
-                   SQL_ARGS(SQL_INT(after), SQL_INT(limit)), &rows, err) != 0)
+    if (sql_select(db, arena, EVENTS "WHERE position > ? ORDER BY position LIMIT ?",
+                   SQL_ARGS(SQL_INT(after), SQL_INT(limit)), &rows, err) != 0 ||
+        take_rows(&rows, arena, list, err) != 0)
         return -1;
-    list->events = arena_alloc(arena, (rows.count + 1) * sizeof *list->events);
-    if (list->events == NULL)
-        return fail(err, ERR_INTERNAL, "no room for %zu events", rows.count);
-    for (size_t i = 0; i < rows.count; i++) {
-        if (!take_row(&rows, i, &list->events[i]))
-            return fail(err, ERR_INTERNAL, "the event after position %lld is damaged", (long long)after + (long long)i);
+    for (size_t i = 0; i < list->count; i++)
         if (list->events[i].position != after + 1 + (int64_t)i)
-            break;
-        list->count++;
-    }
+            list->count = i;
     return 0;
+}
+
+int eventlog_read_stream(struct sql *db, struct arena *arena, const char *stream, int64_t after, int64_t upto,
+                         size_t limit, struct event_list *list, struct err *err)
+{
+    struct sql_rows rows;
+    *list = (struct event_list){0};
+    if (sql_select(db, arena, EVENTS "WHERE stream = ? AND version > ? AND version <= ? ORDER BY version LIMIT ?",
+                   SQL_ARGS(SQL_TEXT(stream), SQL_INT(after), SQL_INT(upto), SQL_INT(limit)), &rows, err) != 0)
+        return -1;
+    return take_rows(&rows, arena, list, err);
 }
 
 int eventlog_find(struct sql *db, struct arena *arena, const char *id, int64_t *position, struct err *err)
@@ -86,8 +105,14 @@ static const char *const INSERT =
 static const char *const GIVE = "UPDATE log_head SET position = p, hash = h WHERE one = 1; "
                                 "SET @courant_position = p; END";
 
-void eventlog_append(struct sql_batch *batch, const struct envelope *events, size_t count)
+/* Its name is what sql_duplicate_key gives. */
+static const char *const BEHIND = "IF NOT EXISTS (SELECT 1 FROM events WHERE stream = ? AND version = ?) THEN "
+                                  "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'stream_behind'; END IF";
+
+void eventlog_append(struct sql_batch *batch, const struct envelope *events, size_t count, int64_t expected)
 {
+    if (expected > 0)
+        sql_batch_add(batch, BEHIND, SQL_ARGS(SQL_TEXT(events[0].stream), SQL_INT(expected)));
     sql_batch_add(batch, TAKE, NULL, 0);
     for (size_t i = 0; i < count; i++) {
         const struct envelope *event = &events[i];

@@ -32,6 +32,10 @@ int eventlog_head(struct sql *db, struct arena *arena, struct log_head *head, st
 int eventlog_read(struct sql *db, struct arena *arena, int64_t after, size_t limit, struct event_list *list,
                   struct err *err);
 
+/* Events of one stream with after < version <= upto, at most limit of them, by version. */
+int eventlog_read_stream(struct sql *db, struct arena *arena, const char *stream, int64_t after, int64_t upto,
+                         size_t limit, struct event_list *list, struct err *err);
+
 /* The position of the event with this id, 0 where there is none. */
 int eventlog_find(struct sql *db, struct arena *arena, const char *id, int64_t *position, struct err *err);
 
@@ -41,8 +45,11 @@ int eventlog_fence(struct sql *db, struct err *err);
 /*
  * Adds to a batch the statements that take the positions and insert the events; add them last, for the head's lock is
  * held from there to the commit. The batch's result is one cell, the position of the last event.
- * The unique keys tell of a conflict: «stream_version» the stream has moved on, «event_id» the event is there already.
+ * expected: the version that the stream has now, which must be in the log; 0 for a new one, or one that begins in the
+ * log with an imported event.
+ * What sql_duplicate_key then names: «stream_version» the stream has moved on, «stream_behind» its row was changed
+ * without events, «event_id» the event is there already.
  */
-void eventlog_append(struct sql_batch *batch, const struct envelope *events, size_t count);
+void eventlog_append(struct sql_batch *batch, const struct envelope *events, size_t count, int64_t expected);
 
 #endif

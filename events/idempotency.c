@@ -29,6 +29,18 @@ static void digest_of(const struct command *command, unsigned char digest[SHA256
     sha256_end(&hash, digest);
 }
 
+/* In direct mode there is no event to ask for after a lost commit, so a command without a key has a record of its own.
+ */
+static const char *key_of(const struct command *command)
+{
+    return command->idempotency_key != NULL ? command->idempotency_key : command->event_ids[0];
+}
+
+static const char *actor_of(const struct command *command)
+{
+    return command->idempotency_key != NULL && command->actor->user_id != NULL ? command->actor->user_id : "";
+}
+
 static void expiry(char text[CLOCK_TEXT])
 {
     clock_sql(clock_now() - LIFE_US, text);
@@ -41,11 +53,11 @@ int idempotency_find(struct sql *db, const struct command *command, struct outco
     char since[CLOCK_TEXT];
     expiry(since);
     if (sql_select(db, command->arena,
-                   "SELECT c.digest, c.status, c.headers, c.body, e.position, e.version FROM commands AS c "
-                   "JOIN events AS e ON e.id = c.event_id "
+                   "SELECT c.digest, c.status, c.headers, c.body, "
+                   "COALESCE(e.position, (SELECT position FROM log_head WHERE one = 1)) FROM commands AS c "
+                   "LEFT JOIN events AS e ON e.id = c.event_id "
                    "WHERE c.actor = ? AND c.idempotency_key = ? AND c.created_at > ?",
-                   SQL_ARGS(SQL_TEXT(command->actor->user_id), SQL_TEXT(command->idempotency_key), SQL_TEXT(since)),
-                   &rows, err) != 0)
+                   SQL_ARGS(SQL_TEXT(actor_of(command)), SQL_TEXT(key_of(command)), SQL_TEXT(since)), &rows, err) != 0)
         return -1;
     if (rows.count == 0)
         return 0;
@@ -53,12 +65,17 @@ int idempotency_find(struct sql *db, const struct command *command, struct outco
     if (SQL_CELL(&rows, 0, 0).len != SHA256_SIZE || memcmp(SQL_CELL(&rows, 0, 0).data, digest, SHA256_SIZE) != 0)
         return fail(err, ERR_INVALID, "This Idempotency-Key was used for another request.");
     *outcome = (struct outcome){.position = sql_number(SQL_CELL(&rows, 0, 4)),
-                                .version = sql_number(SQL_CELL(&rows, 0, 5)),
-                                .replayed = true,
+                                .replayed = command->idempotency_key != NULL,
                                 .reply = {.status = (int)sql_number(SQL_CELL(&rows, 0, 1)),
                                           .headers = SQL_CELL(&rows, 0, 2),
                                           .body = SQL_CELL(&rows, 0, 3)}};
     return 1;
+}
+
+/* Empty where nobody waits for a reply. */
+static struct sql_arg reply_text(struct str text)
+{
+    return SQL_STR(text.data != NULL ? text : STR(""));
 }
 
 void idempotency_add(struct sql_batch *batch, const struct command *command, const struct outcome *outcome)
@@ -70,14 +87,14 @@ void idempotency_add(struct sql_batch *batch, const struct command *command, con
     digest_of(command, digest);
     expiry(since);
     sql_batch_add(batch, "DELETE FROM commands WHERE actor = ? AND idempotency_key = ? AND created_at <= ?",
-                  SQL_ARGS(SQL_TEXT(command->actor->user_id), SQL_TEXT(command->idempotency_key), SQL_TEXT(since)));
+                  SQL_ARGS(SQL_TEXT(actor_of(command)), SQL_TEXT(key_of(command)), SQL_TEXT(since)));
     sql_batch_add(batch,
                   "INSERT INTO commands (actor, idempotency_key, digest, event_id, status, headers, body, created_at) "
                   "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                  SQL_ARGS(SQL_TEXT(command->actor->user_id), SQL_TEXT(command->idempotency_key),
-                           SQL_BYTES(digest, SHA256_SIZE), SQL_TEXT(outcome->events[outcome->count - 1].id),
-                           SQL_INT(outcome->reply.status), SQL_STR(outcome->reply.headers),
-                           SQL_STR(outcome->reply.body), sql_moment(batch, command->now)));
+                  SQL_ARGS(SQL_TEXT(actor_of(command)), SQL_TEXT(key_of(command)), SQL_BYTES(digest, SHA256_SIZE),
+                           SQL_TEXT(outcome->events[outcome->count - 1].id), SQL_INT(outcome->reply.status),
+                           reply_text(outcome->reply.headers), reply_text(outcome->reply.body),
+                           sql_moment(batch, command->now)));
 }
 
 int idempotency_purge(struct sql *db, struct err *err)

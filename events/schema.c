@@ -1,7 +1,7 @@
 /* Checking a payload. See schema.h. */
 #include "events/schema.h"
 
-#include "base/buf.h"
+#include "base/id.h"
 
 #include <string.h>
 
@@ -29,19 +29,19 @@ static const char *pointer_to(struct arena *arena, const char *name)
     return buf.failed ? NULL : buf.data;
 }
 
-static size_t most_of(const struct check *check, const struct field *field)
+static size_t most_of(const struct conf *conf, const struct field *field)
 {
     int64_t most;
     if (field->most_option == 0)
         return field->most;
-    memcpy(&most, (const char *)check->conf + field->most_option, sizeof most);
+    memcpy(&most, (const char *)conf + field->most_option, sizeof most);
     return (size_t)most;
 }
 
 static void check_text(const struct check *check, const struct field *field, struct json_object *value,
                        const char *pointer)
 {
-    size_t most = most_of(check, field);
+    size_t most = most_of(check->conf, field);
     if (!json_object_is_type(value, json_type_string)) {
         fault_add(check->faults, pointer, "must be a string");
         return;
@@ -57,6 +57,13 @@ static void check_text(const struct check *check, const struct field *field, str
                   arena_printf(check->arena, "must have at most %zu characters, has %zu", most, points));
     if (memchr(text, '\0', len) != NULL)
         fault_add(check->faults, pointer, "must not hold the character U+0000");
+}
+
+static void check_id(const struct check *check, struct json_object *value, const char *pointer)
+{
+    if (!json_object_is_type(value, json_type_string) ||
+        !id_valid(json_object_get_string(value), (size_t)json_object_get_string_len(value)))
+        fault_add(check->faults, pointer, "must be an id");
 }
 
 static void check_texts(const struct check *check, const struct field *field, struct json_object *value,
@@ -87,6 +94,8 @@ static void check_field(const struct check *check, const struct field *field, st
         check_text(check, field, value, pointer);
     else if (field->type == FIELD_TEXTS)
         check_texts(check, field, value, pointer);
+    else if (field->type == FIELD_ID)
+        check_id(check, value, pointer);
     else if (!json_object_is_type(value, json_type_boolean))
         fault_add(check->faults, pointer, "must be true or false");
 }
@@ -116,4 +125,46 @@ bool schema_check(const struct field *fields, size_t count, const struct conf *c
             fault_add(faults, pointer_to(arena, name), "is not a known member");
     }
     return faults->count == 0;
+}
+
+static void text_schema(const struct field *field, const struct conf *conf, struct buf *buf)
+{
+    buf_printf(buf, "{\"type\":\"string\",\"minLength\":%zu,\"maxLength\":%zu}", field->least, most_of(conf, field));
+}
+
+static void field_schema(const struct field *field, const struct conf *conf, struct buf *buf)
+{
+    switch (field->type) {
+    case FIELD_TEXT:
+        text_schema(field, conf, buf);
+        break;
+    case FIELD_TEXTS:
+        buf_puts(buf, "{\"type\":\"array\",\"items\":");
+        text_schema(field, conf, buf);
+        buf_printf(buf, ",\"maxItems\":%zu}", field->items);
+        break;
+    case FIELD_ID:
+        buf_puts(buf, "{\"type\":\"string\",\"format\":\"uuid\"}");
+        break;
+    case FIELD_FLAG:
+        buf_puts(buf, "{\"type\":\"boolean\"}");
+    }
+}
+
+void schema_json(const struct field *fields, size_t count, const struct conf *conf, struct buf *buf)
+{
+    const char *separator = "";
+    buf_puts(buf, "{\"type\":\"object\",\"properties\":{");
+    for (size_t i = 0; i < count; i++) {
+        buf_printf(buf, "%s\"%s\":", i > 0 ? "," : "", fields[i].name);
+        field_schema(&fields[i], conf, buf);
+    }
+    buf_puts(buf, "},\"required\":[");
+    for (size_t i = 0; i < count; i++) {
+        if (!fields[i].required)
+            continue;
+        buf_printf(buf, "%s\"%s\"", separator, fields[i].name);
+        separator = ",";
+    }
+    buf_puts(buf, "],\"additionalProperties\":false}");
 }

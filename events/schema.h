@@ -4,11 +4,11 @@
 #ifndef COURANT_EVENTS_SCHEMA_H
 #define COURANT_EVENTS_SCHEMA_H
 
-#include "base/arena.h"
+#include "base/buf.h"
 #include "base/conf.h"
 #include "base/json.h"
 
-enum field_type { FIELD_TEXT, FIELD_FLAG, FIELD_TEXTS };
+enum field_type { FIELD_TEXT, FIELD_FLAG, FIELD_TEXTS, FIELD_ID };
 
 struct field {
     const char *name;
@@ -34,6 +34,9 @@ struct faults {
 /* Whether the payload is an object of this form; otherwise faults says why, with texts in the arena. */
 bool schema_check(const struct field *fields, size_t count, const struct conf *conf, struct json_object *payload,
                   struct arena *arena, struct faults *faults);
+
+/* The same as a JSON Schema (draft 2020-12). */
+void schema_json(const struct field *fields, size_t count, const struct conf *conf, struct buf *buf);
 
 void fault_add(struct faults *faults, const char *pointer, const char *detail);
 

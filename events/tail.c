@@ -27,6 +27,7 @@ enum {
 };
 
 struct tail {
+    const struct model *model;
     struct sql *db;
     struct bus *bus;
     struct lane *lane;
@@ -36,7 +37,7 @@ struct tail {
     int64_t quiet_since, next_feed, next_complaint; /* clock_steady */
 };
 
-int tail_open(struct tail **tail, const struct conf *conf, int64_t after, struct err *err)
+int tail_open(struct tail **tail, const struct conf *conf, const struct model *model, int64_t after, struct err *err)
 {
     struct tail *t = *tail = calloc(1, sizeof *t);
     struct arena *arena = arena_new(65536);
@@ -45,6 +46,7 @@ int tail_open(struct tail **tail, const struct conf *conf, int64_t after, struct
         fail(err, ERR_UNAVAILABLE, "tail: no memory");
     } else if (sql_open(&t->db, conf, err) == 0 && eventlog_head(t->db, arena, &head, err) == 0 &&
                eventlog_fence(t->db, err) == 0 && bus_open(&t->bus, conf, err) == 0) {
+        t->model = model;
         t->cursor = after == TAIL_FROM_NOW ? head.position : after;
         t->quiet_since = clock_steady();
         arena_free(&arena);
@@ -221,6 +223,15 @@ static void read_feed(struct tail *tail, struct arena *arena, int64_t until, str
         look_behind(tail, arena, list);
 }
 
+/* What cannot be brought to today's form, because a newer Courant wrote it, goes out as it is. */
+static void upcast(struct tail *tail, struct arena *arena, struct event_list *list)
+{
+    struct err err;
+    for (size_t i = 0; tail->model != NULL && i < list->count; i++)
+        if (model_upcast(tail->model, &list->events[i], arena, &err) != 0)
+            complain(tail, &err);
+}
+
 void tail_next(struct tail *tail, struct arena *arena, int64_t timeout_us, struct event_list *list)
 {
     int64_t until = clock_steady() + timeout_us;
@@ -235,4 +246,5 @@ void tail_next(struct tail *tail, struct arena *arena, int64_t timeout_us, struc
     } while (list->count == 0 && clock_steady() < until);
     if (list->count > 0)
         tail->cursor = list->events[list->count - 1].position;
+    upcast(tail, arena, list);
 }

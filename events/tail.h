@@ -14,13 +14,17 @@
 #define COURANT_EVENTS_TAIL_H
 
 #include "events/eventlog.h"
+#include "events/model.h"
 
 struct tail;
 
 enum { TAIL_FROM_NOW = -1 };
 
-/* after: hand out what comes after this position, or TAIL_FROM_NOW. */
-int tail_open(struct tail **tail, const struct conf *conf, int64_t after, struct err *err);
+/*
+ * after: hand out what comes after this position, or TAIL_FROM_NOW. model: brings events to today's form; NULL: they
+ * come as they were written.
+ */
+int tail_open(struct tail **tail, const struct conf *conf, const struct model *model, int64_t after, struct err *err);
 void tail_close(struct tail **tail);
 
 int64_t tail_position(const struct tail *tail);

@@ -5,6 +5,7 @@
 #include "domain/model.h"
 #include "events/idempotency.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <strings.h>
 
@@ -12,6 +13,8 @@ const struct route ROUTES[] = {
     {"POST", "/api/articles", ROUTE_USER, articles_create},
     {"GET", "/api/articles", ROUTE_ANYONE, articles_list},
     {"GET", "/api/articles/{id}", ROUTE_ANYONE, articles_get},
+    {"GET", "/api/commands", ROUTE_ANYONE, commands_list},
+    {"POST", "/api/commands/{id}", ROUTE_ANYONE, commands_send},
     {"POST", "/api/auth/login", ROUTE_OPEN, auth_login},
     {"GET", "/api/auth", ROUTE_USER, auth_whoami},
     {"GET", "/livez", ROUTE_OPEN, health_live},
@@ -59,6 +62,25 @@ static void send_reply(struct http_response *response, const struct outcome *out
     http_send_json(response, outcome->reply.status, outcome->reply.body);
 }
 
+void app_add_etag(struct exchange *exchange, int64_t version)
+{
+    buf_printf(&exchange->response->headers, "ETag: \"v%" PRId64 "\"\r\n", version);
+}
+
+int app_respond(const struct command *command, struct outcome *outcome, struct err *err)
+{
+    struct buf headers, body;
+    const struct read_model *model = command->type->model;
+    buf_init(&headers, command->arena);
+    if (command->type->creates)
+        buf_printf(&headers, "Location: %s/%s\r\n", model->path, command->new_id);
+    buf_printf(&headers, "ETag: \"v%" PRId64 "\"\r\n", outcome->version);
+    buf_init(&body, command->arena);
+    model->json(&body, outcome->state);
+    outcome->reply = (struct reply){command->type->creates ? 201 : 200, buf_str(&headers), buf_str(&body)};
+    return headers.failed || body.failed ? fail(err, ERR_INTERNAL, "the answer is too large") : 0;
+}
+
 bool app_dispatch(struct exchange *exchange, struct command *command)
 {
     struct app *app = app_of(exchange);
@@ -82,6 +104,8 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
         return false;
     if (command_dispatch(app->db, &MODEL, command, &app->committed, &faults, &err) != 0) {
         app->committed.count = 0;
+        if (err.kind == ERR_STALE)
+            app_add_etag(exchange, app->committed.version);
         http_send_error(exchange->response, exchange->request, &err, &faults);
         return false;
     }

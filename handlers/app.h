@@ -33,6 +33,10 @@ struct json_object *app_read_json(struct exchange *exchange);
  */
 bool app_dispatch(struct exchange *exchange, struct command *command);
 
+/* What a command's client gets: 201 with Location for a new thing, or 200; its ETag, and the thing as JSON. */
+int app_respond(const struct command *command, struct outcome *outcome, struct err *err);
+void app_add_etag(struct exchange *exchange, int64_t version);
+
 /* A connection to the database; false, and 503 is the answer. */
 bool app_database(struct exchange *exchange);
 
@@ -42,6 +46,8 @@ void articles_list(struct exchange *exchange);
 void articles_get(struct exchange *exchange);
 void auth_login(struct exchange *exchange);
 void auth_whoami(struct exchange *exchange);
+void commands_list(struct exchange *exchange);
+void commands_send(struct exchange *exchange);
 void health_live(struct exchange *exchange);
 void health_ready(struct exchange *exchange);
 

@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/crypt.h"
+#include "base/json.h"
 #include "domain/article.h"
 #include "handlers/app.h"
 
@@ -12,39 +13,13 @@
 
 enum { LIMIT_STANDARD = 20 };
 
-static void add_etag(struct exchange *exchange, int64_t version)
-{
-    buf_printf(&exchange->response->headers, "ETag: \"v%" PRId64 "\"\r\n", version);
-}
-
 static void send_article(struct exchange *exchange, int status, const struct article *article)
 {
     struct buf buf;
     buf_init(&buf, exchange->arena);
     article_json(&buf, article, true);
-    add_etag(exchange, article->version);
+    app_add_etag(exchange, article->version);
     http_send_json(exchange->response, status, buf_str(&buf));
-}
-
-/* 201 with the article that the command's events make. */
-static int respond_created(const struct command *command, struct outcome *outcome, struct err *err)
-{
-    struct article article;
-    struct buf headers, body;
-    if (article_of_event(&outcome->events[0], command->arena, &article, err) != 0)
-        return -1;
-    const struct envelope *last = &outcome->events[outcome->count - 1];
-    article.version = outcome->version;
-    if (strcmp(last->type, "article.published") == 0) {
-        article.status = "published";
-        article.published_at = last->recorded_at;
-    }
-    buf_init(&headers, command->arena);
-    buf_printf(&headers, "Location: /api/articles/%s\r\nETag: \"v%" PRId64 "\"\r\n", article.id, article.version);
-    buf_init(&body, command->arena);
-    article_json(&body, &article, true);
-    outcome->reply = (struct reply){201, buf_str(&headers), buf_str(&body)};
-    return headers.failed || body.failed ? fail(err, ERR_INTERNAL, "the article is too large") : 0;
 }
 
 void articles_create(struct exchange *exchange)
@@ -52,7 +27,8 @@ void articles_create(struct exchange *exchange)
     struct json_object *payload = app_read_json(exchange);
     if (payload == NULL)
         return;
-    struct command command = {.type = &CREATE_ARTICLE, .payload = payload, .respond = respond_created};
+    struct command command = {
+        .type = &CREATE_ARTICLE, .payload = payload, .expected = NO_VERSION, .respond = app_respond};
     app_dispatch(exchange, &command);
     json_object_put(payload);
 }
@@ -68,22 +44,48 @@ static bool not_modified(struct exchange *exchange, int64_t version)
     return strcmp(match, "*") == 0 || memmem(match, strlen(match), etag, (size_t)len) != NULL;
 }
 
+/* ?version= and ?at=, at most one of them; false, and the problem is the answer. */
+static bool when_of(struct exchange *exchange, int64_t *version, int64_t *moment)
+{
+    struct faults faults = {0};
+    const char *number = http_query(exchange->request, "version"), *at = http_query(exchange->request, "at");
+    *version = *moment = INT64_MAX;
+    if (number != NULL) {
+        *version = json_whole(str_of(number));
+        if (*version < 1)
+            fault_add(&faults, "?version", "must be a whole number from 1 on");
+    }
+    if (at != NULL) {
+        *moment = clock_parse(at, strlen(at));
+        if (*moment == INT64_MIN)
+            fault_add(&faults, "?at", "must be a time such as 2026-01-31T12:00:00.000001Z");
+    }
+    if (number != NULL && at != NULL)
+        fault_add(&faults, "?at", "does not go together with ?version");
+    if (faults.count > 0)
+        http_send_problem(exchange->response, exchange->request, 422, "The query has faults.", &faults);
+    return faults.count == 0;
+}
+
 void articles_get(struct exchange *exchange)
 {
     struct article article;
     struct err err;
-    int64_t position = -1;
-    if (!app_database(exchange))
+    int64_t position = -1, version, moment;
+    if (!when_of(exchange, &version, &moment) || !app_database(exchange))
         return;
-    int status =
-        article_find(app_of(exchange)->db, exchange->arena, &exchange->actor, exchange->id, &article, &position, &err);
+    int status = version == INT64_MAX && moment == INT64_MAX
+                     ? article_find(app_of(exchange)->db, exchange->arena, &exchange->actor, exchange->id, &article,
+                                    &position, &err)
+                     : article_find_as_of(app_of(exchange)->db, exchange->arena, &exchange->actor, exchange->id,
+                                          version, moment, &article, &position, &err);
     if (position >= 0)
         http_add_header_number(exchange->response, "Courant-Position", position);
     http_add_header(exchange->response, "Cache-Control", "no-cache");
     if (status != 0) {
         http_send_error(exchange->response, exchange->request, &err, NULL);
     } else if (not_modified(exchange, article.version)) {
-        add_etag(exchange, article.version);
+        app_add_etag(exchange, article.version);
         exchange->response->status = 304;
     } else {
         send_article(exchange, 200, &article);

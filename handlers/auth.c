@@ -90,6 +90,7 @@ static void begin_session(struct exchange *exchange, const struct user *user, st
                               .payload = payload,
                               .actor = &actor,
                               .target = user->id,
+                              .expected = NO_VERSION,
                               .aside = rehash(app, exchange->arena, user, password)};
     if (app_dispatch(exchange, &command))
         send_session(exchange, &actor, now);

@@ -35,7 +35,8 @@ int http_request_parse(struct http_request *request, struct err *err);
 
 const char *http_header(const struct http_request *request, const char *name);
 
-/* A query parameter, decoded, in the arena; NULL where it is missing, "%" where it cannot be decoded. The first counts. */
+/* A query parameter, decoded, in the arena; NULL where it is missing, "%" where it cannot be decoded. The first counts.
+ */
 const char *http_query(const struct http_request *request, const char *name);
 
 /* Percent-decoding (RFC 3986). {NULL, 0} for a bad escape, a NUL, or what is no UTF-8. */

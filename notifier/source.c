@@ -2,6 +2,7 @@
 #include "notifier/source.h"
 
 #include "base/log.h"
+#include "domain/model.h"
 #include "events/bus.h"
 #include "events/tail.h"
 
@@ -116,7 +117,7 @@ static struct tail *open_tail(struct source *source)
     struct err err;
     bool complained = false;
     while (!atomic_load(&source->ending)) {
-        if (tail_open(&tail, source->conf, TAIL_FROM_NOW, &err) == 0)
+        if (tail_open(&tail, source->conf, &MODEL, TAIL_FROM_NOW, &err) == 0)
             return tail;
         if (!complained)
             log_warning("cannot follow the log yet: %s", err.text);
@@ -183,6 +184,9 @@ static void grant(struct source *source, struct sql **db, struct arena *arena, s
     /* Only what the tail has handed out is known to be durable. */
     while (list.count > 0 && list.events[list.count - 1].position > wish->upto)
         list.count--;
+    for (size_t i = 0; i < list.count; i++)
+        if (model_upcast(&MODEL, &list.events[i], arena, &err) != 0)
+            log_warning("%s", err.text);
     cut_to(&list, (size_t)source->conf->notifier_client_buffer / 2);
     if (!wish->failed)
         wish->found = render_all(arena, &list);

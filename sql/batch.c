@@ -30,6 +30,11 @@ struct sql_batch *sql_batch_new(struct arena *arena)
     return batch;
 }
 
+struct arena *sql_batch_arena(const struct sql_batch *batch)
+{
+    return batch->arena;
+}
+
 void sql_batch_add(struct sql_batch *batch, const char *fragment, const struct sql_arg *args, size_t count)
 {
     if (batch->count + count > SQL_ARGS_MOST) {

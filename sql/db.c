@@ -6,6 +6,7 @@
 
 #include <errmsg.h>
 #include <mysqld_error.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,6 +81,9 @@ static int failed(struct sql *db, unsigned number, const char *message, struct e
     case ER_DUP_ENTRY:
         note_duplicate(db, message);
         return fail(err, ERR_CONFLICT, "database: duplicate entry for key %s", db->duplicate);
+    case ER_SIGNAL_EXCEPTION:
+        snprintf(db->duplicate, sizeof db->duplicate, "%.100s", message);
+        return fail(err, ERR_CONFLICT, "database: %.100s", message);
     case CR_SERVER_GONE_ERROR:
     case CR_SERVER_LOST:
     case CR_CONNECTION_ERROR:

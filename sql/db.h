@@ -6,7 +6,8 @@
  * inside a transaction. Not safe for two threads at once.
  *
  * Errors: ERR_UNAVAILABLE the server cannot be reached or was lost; ERR_TRANSIENT deadlock or lock wait (the
- * transaction is rolled back); ERR_CONFLICT a unique key (sql_duplicate_key names it); ERR_INTERNAL all else.
+ * transaction is rolled back); ERR_CONFLICT a unique key or a SIGNAL (sql_duplicate_key names it); ERR_INTERNAL all
+ * else.
  */
 #ifndef COURANT_SQL_DB_H
 #define COURANT_SQL_DB_H
@@ -57,8 +58,8 @@ void sql_thread_end(void);
 int sql_exec(struct sql *db, const char *text, const struct sql_arg *args, size_t count, int64_t *affected,
              struct err *err);
 /*
- * A statement that gives rows and changes nothing: all of them, so text bounds their number (LIMIT). Outside a transaction
- * it is sent once more where the connection turns out to be lost.
+ * A statement that gives rows and changes nothing: all of them, so text bounds their number (LIMIT). Outside a
+ * transaction it is sent once more where the connection turns out to be lost.
  */
 int sql_select(struct sql *db, struct arena *arena, const char *text, const struct sql_arg *args, size_t count,
                struct sql_rows *rows, struct err *err);
@@ -70,7 +71,7 @@ int sql_begin_snapshot(struct sql *db, struct err *err);
 void sql_rollback(struct sql *db);
 bool sql_in_transaction(const struct sql *db);
 
-/* The unique key of the last ERR_CONFLICT. */
+/* The unique key of the last ERR_CONFLICT, or the text of the SIGNAL that was its cause. */
 const char *sql_duplicate_key(const struct sql *db);
 
 /* Whether the connection broke during the last call, so that its effect is unknown. */
@@ -89,6 +90,7 @@ int sql_script(struct sql *db, const char *text, size_t len, struct err *err);
 struct sql_batch;
 
 struct sql_batch *sql_batch_new(struct arena *arena);
+struct arena *sql_batch_arena(const struct sql_batch *batch);
 void sql_batch_add(struct sql_batch *batch, const char *fragment, const struct sql_arg *args, size_t count);
 /* A moment (microseconds) as DATETIME(6); its text lives in the batch's arena. INT64_MIN is NULL. */
 struct sql_arg sql_moment(struct sql_batch *batch, int64_t moment);

@@ -61,7 +61,8 @@ static int dispatch(struct context *c, const char *payload, struct outcome *outc
                               .actor = &WRITER,
                               .conf = &c->conf,
                               .arena = c->arena,
-                              .source = "test"};
+                              .source = "test",
+                              .expected = NO_VERSION};
     int status = command_dispatch(c->db, &MODEL, &command, outcome, &faults, err);
     json_object_put(json);
     return status;
@@ -77,7 +78,7 @@ static int roll_back(struct context *c, const struct envelope *there, struct err
     events[1].version = 101;
     event_digest(&events[0], events[0].digest);
     event_digest(&events[1], events[1].digest);
-    eventlog_append(batch, events, 2);
+    eventlog_append(batch, events, 2, 0);
     if (sql_batch_commit(c->db, batch, NULL, err) == 0)
         return fail(err, ERR_INTERNAL, "an event was appended twice");
     return err->kind == ERR_CONFLICT ? 0 : -1;
@@ -170,7 +171,7 @@ static int read_tail(struct context *c)
     struct tail *tail;
     struct event_list list;
     int64_t position = atomic_load(&c->shared->start), since = clock_steady();
-    if (tail_open(&tail, &c->conf, position, &err) != 0)
+    if (tail_open(&tail, &c->conf, &MODEL, position, &err) != 0)
         return failed("opening the tail", &err);
     bool right = true;
     while (right && goes_on_reading(c, position, since)) {

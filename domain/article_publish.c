@@ -1,0 +1,29 @@
+/* publish_article → article.published: from now on everybody may read it. */
+#include "domain/article.h"
+
+#include <string.h>
+
+static const struct field FIELDS[] = {
+    {.name = "id", .type = FIELD_ID, .required = true},
+};
+
+static int decide(const void *state, const struct command *command, struct decision *decision, struct err *err)
+{
+    const struct article *article = state;
+    if (strcmp(article->status, "published") == 0)
+        return fail(err, ERR_CONFLICT, "The article is published already.");
+    if (!decision_add(decision, "article.published", "public", article_published_json(command, article->id)))
+        return fail(err, ERR_INTERNAL, "no room for an event");
+    return 0;
+}
+
+const struct command_type PUBLISH_ARTICLE = {
+    .name = "publish_article",
+    .summary = "Makes a draft public.",
+    .model = &ARTICLES,
+    .fields = FIELDS,
+    .field_count = sizeof FIELDS / sizeof FIELDS[0],
+    .needs_version = true,
+    .authorise = article_may_edit,
+    .decide = decide,
+};

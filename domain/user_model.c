@@ -1,0 +1,101 @@
+/* The read model of the user streams: the table `users`, a user as JSON, and the query by name. */
+#include "base/clock.h"
+#include "domain/user.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void add_moment(struct buf *buf, const char *name, int64_t moment)
+{
+    char text[CLOCK_TEXT];
+    if (moment == INT64_MIN) {
+        buf_printf(buf, ",\"%s\":null", name);
+        return;
+    }
+    clock_rfc3339(moment, text);
+    buf_printf(buf, ",\"%s\":\"%s\"", name, text);
+}
+
+static void add_members(struct buf *buf, const struct user *user)
+{
+    buf_printf(buf, "{\"id\":\"%s\",\"username\":", user->id);
+    buf_json_z(buf, user->username);
+    buf_puts(buf, ",\"email\":");
+    buf_json_z(buf, user->email);
+    buf_puts(buf, ",\"permissions\":[");
+    for (const char *at = user->permissions; *at != '\0';) {
+        size_t len = strcspn(at, " ");
+        buf_json(buf, at, len);
+        at += len + strspn(at + len, " ");
+        buf_puts(buf, *at != '\0' ? "," : "");
+    }
+    buf_printf(buf, "],\"version\":%" PRId64, user->version);
+    add_moment(buf, "created_at", user->created_at);
+    add_moment(buf, "updated_at", user->updated_at);
+}
+
+static void json(struct buf *buf, const void *state)
+{
+    add_members(buf, state);
+    buf_puts(buf, "}");
+}
+
+static void whole_json(struct buf *buf, const void *state)
+{
+    const struct user *user = state;
+    add_members(buf, user);
+    add_moment(buf, "last_login_at", user->last_login_at);
+    buf_puts(buf, "}");
+}
+
+static const char *audience(const void *state, struct arena *arena)
+{
+    const struct user *user = state;
+    return arena_printf(arena, "user:%s permission:user_admin", user->id);
+}
+
+#define COLUMN(name, type)                                                                                             \
+    {                                                                                                                  \
+#name, type, offsetof(struct user, name)                                                                       \
+    }
+
+static const struct column COLUMNS[] = {
+    COLUMN(id, COLUMN_TEXT),           COLUMN(username, COLUMN_TEXT),        COLUMN(email, COLUMN_TEXT),
+    COLUMN(permissions, COLUMN_TEXT),  COLUMN(version, COLUMN_NUMBER),       COLUMN(created_at, COLUMN_MOMENT),
+    COLUMN(updated_at, COLUMN_MOMENT), COLUMN(last_login_at, COLUMN_MOMENT),
+};
+
+const struct read_model USERS = {
+    .name = "users",
+    .category = "user",
+    .path = "/api/users",
+    .imported = "user.imported",
+    .direct = offsetof(struct conf, features_accounts),
+    .columns = COLUMNS,
+    .column_count = sizeof COLUMNS / sizeof COLUMNS[0],
+    .state_size = sizeof(struct user),
+    .json = json,
+    .whole_json = whole_json,
+    .audience = audience,
+};
+
+int user_find(struct sql *db, struct arena *arena, const char *name, struct user *user, struct err *err)
+{
+    struct sql_rows rows;
+    /* A name holds no @ and an address does, so at most one row is found. */
+    const char *text = row_select(&USERS, arena, "users", "WHERE username = ? OR email = ? LIMIT 1");
+    const char *secret = "SELECT password_hash FROM credentials WHERE user_id = ?";
+    if (text == NULL)
+        return fail(err, ERR_INTERNAL, "no room for a user");
+    if (sql_select(db, arena, text, SQL_ARGS(SQL_TEXT(name), SQL_TEXT(name)), &rows, err) != 0)
+        return -1;
+    if (rows.count != 1)
+        return fail(err, ERR_ABSENT, "There is no such user.");
+    row_state(&USERS, &rows, 0, user);
+    if (sql_select(db, arena, secret, SQL_ARGS(SQL_TEXT(user->id)), &rows, err) != 0)
+        return -1;
+    if (rows.count != 1)
+        return fail(err, ERR_ABSENT, "The user has no password.");
+    user->password_hash = SQL_CELL(&rows, 0, 0).data;
+    return 0;
+}

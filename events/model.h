@@ -1,0 +1,118 @@
+/*
+ * The model: what kinds of things there are, which events make them, and which row each of them is.
+ *
+ * A read model is a table of which every row is the fold of one stream («article-<id>» and the row with that id). In
+ * memory it is a state: a struct of the domain, whose members the columns name. apply changes a state by one event; it
+ * is pure, and the only code that does. The same apply makes the row that a command writes, the state as of any
+ * version, the rebuilt table, and what `verify` compares.
+ *
+ * Events are kept as they were written. An event type has a schema number, and for each older one an upcaster that
+ * brings an event from it to the next; whoever folds or shows events brings them to today's form first. The number
+ * stands in the metadata as "schema", and is 1 where there is none.
+ *
+ * A state that is all zero is that of a stream without events. Texts of a state live in the arena of whoever made it.
+ */
+#ifndef COURANT_EVENTS_MODEL_H
+#define COURANT_EVENTS_MODEL_H
+
+#include "base/buf.h"
+#include "base/conf.h"
+#include "events/event.h"
+#include "sql/db.h"
+
+struct command_type;
+
+enum column_type {
+    COLUMN_TEXT,   /* const char * */
+    COLUMN_STR,    /* struct str */
+    COLUMN_NUMBER, /* int64_t */
+    COLUMN_MOMENT, /* int64_t, a moment; INT64_MIN is NULL */
+};
+
+struct column {
+    const char *name;
+    enum column_type type;
+    size_t offset; /* in the state */
+};
+
+enum { COLUMNS_MOST = 32 };
+
+struct read_model {
+    const char *name;             /* «articles»: the table, and the switch in [features] */
+    const char *category;         /* «article»: what its streams begin with, before the - */
+    const char *path;             /* «/api/articles»: where one of them is found under its id */
+    const char *imported;         /* the type of the event that stands for a row written in direct mode */
+    size_t direct;                /* offset in struct conf of the switch */
+    const struct column *columns; /* the first is the id, COLUMN_TEXT; one is named version, COLUMN_NUMBER */
+    size_t column_count;
+    size_t state_size;
+    /* The state as a client sees it, and all that the row holds, for the imported event. */
+    void (*json)(struct buf *buf, const void *state);
+    void (*whole_json)(struct buf *buf, const void *state);
+    /* Who may see an event of a thing in this state (events/actor.h); NULL when the arena is exhausted. */
+    const char *(*audience)(const void *state, struct arena *arena);
+};
+
+/* From one schema to the next: new data in the arena. It sees the whole event, and changes none of it. */
+typedef int (*upcaster)(const struct envelope *event, struct arena *arena, struct str *data, struct err *err);
+
+struct event_type {
+    const char *name;
+    const struct read_model *model;
+    int (*apply)(void *state, const struct envelope *event, struct arena *arena, struct err *err);
+    int schema;                /* today's; 0 is 1 */
+    const upcaster *upcasters; /* [n] brings schema n + 1 to n + 2; schema - 1 of them */
+};
+
+struct model {
+    const struct event_type *events;
+    size_t event_count;
+    const struct read_model *const *read_models;
+    size_t read_model_count;
+    const struct command_type *const *commands; /* those that clients may send */
+    size_t command_count;
+};
+
+/* NULL where there is none. */
+const struct event_type *model_event(const struct model *model, const char *type);
+const struct read_model *model_of_stream(const struct model *model, const char *stream);
+const struct read_model *model_named(const struct model *model, const char *name);
+
+bool read_model_direct(const struct read_model *model, const struct conf *conf);
+
+/*
+ * Brings an event to today's form: its data then may no longer match its digest. ERR_INTERNAL for one that a newer
+ * Courant has written; an unknown type stays as it is.
+ */
+int model_upcast(const struct model *model, struct envelope *event, struct arena *arena, struct err *err);
+
+/*
+ * One more event into the state of its stream. ERR_CONFLICT when it is not the next: versions rise by one, save that an
+ * imported event, which stands for changes outside the log, may leave some out.
+ */
+int model_fold(const struct model *model, void *state, const struct envelope *event, struct arena *arena,
+               struct err *err);
+
+int64_t state_version(const struct read_model *model, const void *state);
+void state_set_version(const struct read_model *model, void *state, int64_t version);
+
+/* A copy in one block, which begins with the state and has its texts behind: how large it is, and the making of it. */
+size_t state_bytes(const struct read_model *model, const void *state);
+void state_pack(const struct read_model *model, const void *state, void *block);
+
+/* The first column in which two states differ; NULL when they are the same, byte for byte. */
+const struct column *state_difference(const struct read_model *model, const void *a, const void *b);
+
+/* «SELECT <columns> FROM <table> <rest>»; NULL when the arena is exhausted. */
+const char *row_select(const struct read_model *model, struct arena *arena, const char *table, const char *rest);
+
+/* A row of such a SELECT as a state, whose texts are those of the rows. */
+void row_state(const struct read_model *model, const struct sql_rows *rows, size_t row, void *state);
+
+/* The state as values, column by column; count must be column_count. Texts of moments live in the arena. */
+void row_values(const struct read_model *model, const void *state, struct arena *arena, struct sql_arg *values);
+
+/* Adds to a batch the statement that makes a stream's row, or changes it to this state. */
+void row_write(const struct read_model *model, struct sql_batch *batch, const void *state, bool is_new);
+
+#endif

@@ -1,0 +1,171 @@
+/* States and rows, by the table of columns. See model.h. */
+#include "base/clock.h"
+#include "events/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const void *member_of(const struct column *column, const void *state)
+{
+    return (const char *)state + column->offset;
+}
+
+static struct str text_of(const struct column *column, const void *state)
+{
+    const void *member = member_of(column, state);
+    if (column->type == COLUMN_STR)
+        return *(const struct str *)member;
+    const char *text = *(const char *const *)member;
+    return text != NULL ? str_of(text) : (struct str){NULL, 0};
+}
+
+static int64_t number_of(const struct column *column, const void *state)
+{
+    return *(const int64_t *)member_of(column, state);
+}
+
+static bool is_text(const struct column *column)
+{
+    return column->type == COLUMN_TEXT || column->type == COLUMN_STR;
+}
+
+static const struct column *version_column(const struct read_model *model)
+{
+    for (size_t i = 0; i < model->column_count; i++)
+        if (strcmp(model->columns[i].name, "version") == 0)
+            return &model->columns[i];
+    abort();
+}
+
+int64_t state_version(const struct read_model *model, const void *state)
+{
+    return number_of(version_column(model), state);
+}
+
+void state_set_version(const struct read_model *model, void *state, int64_t version)
+{
+    memcpy((char *)state + version_column(model)->offset, &version, sizeof version);
+}
+
+static void set_text(const struct column *column, void *state, struct str text)
+{
+    if (column->type == COLUMN_STR)
+        memcpy((char *)state + column->offset, &text, sizeof text);
+    else
+        memcpy((char *)state + column->offset, &text.data, sizeof text.data);
+}
+
+size_t state_bytes(const struct read_model *model, const void *state)
+{
+    size_t total = model->state_size;
+    for (size_t i = 0; i < model->column_count; i++)
+        if (is_text(&model->columns[i]))
+            total += text_of(&model->columns[i], state).len + 1;
+    return total;
+}
+
+void state_pack(const struct read_model *model, const void *state, void *block)
+{
+    char *at = (char *)block + model->state_size;
+    memcpy(block, state, model->state_size);
+    for (size_t i = 0; i < model->column_count; i++) {
+        struct str text = is_text(&model->columns[i]) ? text_of(&model->columns[i], state) : (struct str){NULL, 0};
+        if (text.data == NULL)
+            continue;
+        memcpy(at, text.data, text.len);
+        at[text.len] = '\0';
+        set_text(&model->columns[i], block, (struct str){at, text.len});
+        at += text.len + 1;
+    }
+}
+
+const struct column *state_difference(const struct read_model *model, const void *a, const void *b)
+{
+    for (size_t i = 0; i < model->column_count; i++) {
+        const struct column *column = &model->columns[i];
+        if (is_text(column)) {
+            struct str x = text_of(column, a), y = text_of(column, b);
+            if ((x.data == NULL) != (y.data == NULL) || x.len != y.len ||
+                (x.len > 0 && memcmp(x.data, y.data, x.len) != 0))
+                return column;
+        } else if (number_of(column, a) != number_of(column, b)) {
+            return column;
+        }
+    }
+    return NULL;
+}
+
+const char *row_select(const struct read_model *model, struct arena *arena, const char *table, const char *rest)
+{
+    struct buf buf;
+    buf_init(&buf, arena);
+    for (size_t i = 0; i < model->column_count; i++)
+        buf_printf(&buf, "%s%s", i > 0 ? ", " : "SELECT ", model->columns[i].name);
+    buf_printf(&buf, " FROM %s %s", table, rest);
+    buf_add(&buf, "", 1);
+    return buf.failed ? NULL : buf.data;
+}
+
+void row_state(const struct read_model *model, const struct sql_rows *rows, size_t row, void *state)
+{
+    for (size_t i = 0; i < model->column_count; i++) {
+        const struct column *column = &model->columns[i];
+        struct str cell = SQL_CELL(rows, row, i);
+        if (is_text(column)) {
+            set_text(column, state, cell);
+            continue;
+        }
+        int64_t number = column->type == COLUMN_NUMBER ? sql_number(cell)
+                         : cell.data != NULL           ? clock_parse(cell.data, cell.len)
+                                                       : INT64_MIN;
+        memcpy((char *)state + column->offset, &number, sizeof number);
+    }
+}
+
+static struct sql_arg moment(int64_t value, struct arena *arena)
+{
+    char *text = value != INT64_MIN ? arena_alloc(arena, CLOCK_TEXT) : NULL;
+    if (text != NULL)
+        clock_sql(value, text);
+    return sql_text(text);
+}
+
+void row_values(const struct read_model *model, const void *state, struct arena *arena, struct sql_arg *values)
+{
+    for (size_t i = 0; i < model->column_count; i++) {
+        const struct column *column = &model->columns[i];
+        struct str text = is_text(column) ? text_of(column, state) : (struct str){NULL, 0};
+        if (is_text(column))
+            values[i] = text.data != NULL ? SQL_STR(text) : sql_text(NULL);
+        else
+            values[i] = column->type == COLUMN_NUMBER ? SQL_INT(number_of(column, state))
+                                                      : moment(number_of(column, state), arena);
+    }
+}
+
+static void add_statement(const struct read_model *model, struct buf *buf, bool is_new)
+{
+    buf_printf(buf, is_new ? "INSERT INTO %s (" : "UPDATE %s SET ", model->name);
+    for (size_t i = 0; i < model->column_count; i++)
+        buf_printf(buf, is_new ? "%s%s" : "%s%s = ?", i > 0 ? ", " : "", model->columns[i].name);
+    if (!is_new) {
+        buf_printf(buf, " WHERE %s = ?", model->columns[0].name);
+        return;
+    }
+    buf_puts(buf, ") VALUES (");
+    for (size_t i = 0; i < model->column_count; i++)
+        buf_puts(buf, i > 0 ? ", ?" : "?");
+    buf_puts(buf, ")");
+}
+
+void row_write(const struct read_model *model, struct sql_batch *batch, const void *state, bool is_new)
+{
+    struct sql_arg values[COLUMNS_MOST + 1];
+    struct buf text;
+    buf_init(&text, sql_batch_arena(batch));
+    add_statement(model, &text, is_new);
+    buf_add(&text, "", 1);
+    row_values(model, state, sql_batch_arena(batch), values);
+    values[model->column_count] = values[0];
+    sql_batch_add(batch, text.failed ? "" : text.data, values, model->column_count + (is_new ? 0 : 1));
+}

@@ -1,0 +1,128 @@
+/* See touched.h. */
+#include "events/touched.h"
+
+#include <string.h>
+
+/* Rows asked for at once. A shorter list repeats its last id, so that there is one statement for all. */
+enum { AT_ONCE = 64 };
+
+struct table {
+    struct touched **slots;
+    size_t size;
+};
+
+static struct touched **slot_of(const struct table *table, const char *stream)
+{
+    uint64_t hash = 14695981039346656037u;
+    for (const char *at = stream; *at != '\0'; at++)
+        hash = (hash ^ (unsigned char)*at) * 1099511628211u;
+    size_t i = (size_t)(hash ^ hash >> 32) % table->size;
+    while (table->slots[i] != NULL && strcmp(table->slots[i]->stream, stream) != 0)
+        i = (i + 1) % table->size;
+    return &table->slots[i];
+}
+
+static int add(const struct model *model, struct arena *arena, const struct envelope *event, struct touched *item,
+               struct err *err)
+{
+    *item = (struct touched){
+        .stream = event->stream, .rows = model_of_stream(model, event->stream), .first = event->version};
+    if (item->rows == NULL)
+        return fail(err, ERR_INTERNAL, "position %lld: there is no read model for %.64s", (long long)event->position,
+                    event->stream);
+    item->id = event->stream + strlen(item->rows->category) + 1;
+    item->state = arena_alloc(arena, item->rows->state_size);
+    return item->state != NULL ? 0 : fail(err, ERR_UNAVAILABLE, "no room for states");
+}
+
+int touched_find(const struct model *model, struct arena *arena, const struct event_list *events,
+                 struct touched_list *list, struct err *err)
+{
+    struct table table = {.size = 2 * events->count + 1};
+    table.slots = arena_alloc(arena, table.size * sizeof(struct touched *));
+    *list = (struct touched_list){.items = arena_alloc(arena, (events->count + 1) * sizeof *list->items),
+                                  .of = arena_alloc(arena, (events->count + 1) * sizeof(struct touched *))};
+    if (table.slots == NULL || list->items == NULL || list->of == NULL)
+        return fail(err, ERR_UNAVAILABLE, "no room for streams");
+    for (size_t i = 0; i < events->count; i++) {
+        struct touched **slot = slot_of(&table, events->events[i].stream);
+        if (*slot == NULL) {
+            if (add(model, arena, &events->events[i], &list->items[list->count], err) != 0)
+                return -1;
+            *slot = &list->items[list->count++];
+        }
+        list->of[i] = *slot;
+    }
+    return 0;
+}
+
+static const char *select_text(const struct read_model *rows, struct arena *arena, const char *prefix)
+{
+    struct buf buf;
+    buf_init(&buf, arena);
+    buf_printf(&buf, "WHERE %s IN (", rows->columns[0].name);
+    for (int i = 0; i < AT_ONCE; i++)
+        buf_puts(&buf, i > 0 ? ",?" : "?");
+    buf_add(&buf, ")", sizeof ")");
+    const char *table = arena_printf(arena, "%s%s", prefix, rows->name);
+    return buf.failed || table == NULL ? NULL : row_select(rows, arena, table, buf.data);
+}
+
+/* Gives each row to the item that it belongs to. */
+static int place_rows(struct arena *arena, const struct sql_rows *found, struct touched **asked, size_t count,
+                      struct err *err)
+{
+    for (size_t r = 0; r < found->count; r++) {
+        struct str id = SQL_CELL(found, r, 0);
+        for (size_t i = 0; i < count; i++) {
+            if (strcmp(asked[i]->id, id.data) != 0)
+                continue;
+            asked[i]->row = arena_alloc(arena, asked[i]->rows->state_size);
+            if (asked[i]->row == NULL)
+                return fail(err, ERR_UNAVAILABLE, "no room for rows");
+            row_state(asked[i]->rows, found, r, asked[i]->row);
+        }
+    }
+    return 0;
+}
+
+static int load_some(struct sql *db, struct arena *arena, const char *text, struct touched **asked, size_t count,
+                     struct err *err)
+{
+    struct sql_arg ids[AT_ONCE];
+    struct sql_rows found;
+    for (size_t i = 0; i < AT_ONCE; i++)
+        ids[i] = SQL_TEXT(asked[i < count ? i : count - 1]->id);
+    if (sql_select(db, arena, text, ids, AT_ONCE, &found, err) != 0)
+        return -1;
+    return place_rows(arena, &found, asked, count, err);
+}
+
+static int load_model(struct sql *db, struct arena *arena, const struct read_model *rows, const char *prefix,
+                      bool (*want)(const struct touched *item), struct touched_list *list, struct err *err)
+{
+    struct touched *asked[AT_ONCE];
+    size_t count = 0;
+    const char *text = select_text(rows, arena, prefix);
+    if (text == NULL)
+        return fail(err, ERR_UNAVAILABLE, "no room for a statement");
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->items[i].rows == rows && (want == NULL || want(&list->items[i])))
+            asked[count++] = &list->items[i];
+        if (count > 0 && (count == AT_ONCE || i + 1 == list->count)) {
+            if (load_some(db, arena, text, asked, count, err) != 0)
+                return -1;
+            count = 0;
+        }
+    }
+    return 0;
+}
+
+int touched_load(struct sql *db, struct arena *arena, const struct model *model, const char *prefix,
+                 bool (*want)(const struct touched *item), struct touched_list *list, struct err *err)
+{
+    for (size_t i = 0; i < model->read_model_count; i++)
+        if (load_model(db, arena, model->read_models[i], prefix, want, list, err) != 0)
+            return -1;
+    return 0;
+}

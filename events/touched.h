@@ -1,0 +1,34 @@
+/*
+ * The streams that a run of events touches: for each its state, folded event by event, and what else a caller keeps of
+ * it. All in the caller's arena, for one run.
+ */
+#ifndef COURANT_EVENTS_TOUCHED_H
+#define COURANT_EVENTS_TOUCHED_H
+
+#include "events/eventlog.h"
+#include "events/model.h"
+
+struct touched {
+    const char *stream, *id;
+    const struct read_model *rows;
+    int64_t first; /* version of its first event in the run */
+    void *state;   /* before the first of them; zero until somebody loads it */
+    void *row;     /* the row that touched_load found, or NULL */
+    bool done;     /* for the caller */
+};
+
+struct touched_list {
+    size_t count;
+    struct touched *items; /* in the order of their first events */
+    struct touched **of;   /* of[i] is that of the i-th event */
+};
+
+/* Finds the streams of the events; ERR_INTERNAL for one without a read model. */
+int touched_find(const struct model *model, struct arena *arena, const struct event_list *events,
+                 struct touched_list *list, struct err *err);
+
+/* Reads the rows of those streams that want(item) chooses (NULL: all) from the tables «<prefix><name>». */
+int touched_load(struct sql *db, struct arena *arena, const struct model *model, const char *prefix,
+                 bool (*want)(const struct touched *item), struct touched_list *list, struct err *err);
+
+#endif
