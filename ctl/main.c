@@ -16,7 +16,10 @@ static const struct {
     int (*run)(struct ctl *ctl, int argc, char **argv);
 } COMMANDS[] = {
     {"events", "print the log [--after POSITION] [--stream STREAM] [--type TYPE] [--follow]", ctl_events},
+    {"export", "write the whole log as JSON lines [FILE]", ctl_export},
+    {"import", "append a log that was exported [FILE]", ctl_import},
     {"migrate", "bring the database's schema forward [--dry-run]", ctl_migrate},
+    {"rebuild", "make read models again from the log [--check] [MODEL...]", ctl_rebuild},
     {"user", "user add NAME --email E [--admin]", ctl_user},
     {"verify", "prove that log, read models and bus agree [--from POSITION]", ctl_verify},
 };

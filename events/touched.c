@@ -58,14 +58,9 @@ int touched_find(const struct model *model, struct arena *arena, const struct ev
 
 static const char *select_text(const struct read_model *rows, struct arena *arena, const char *prefix)
 {
-    struct buf buf;
-    buf_init(&buf, arena);
-    buf_printf(&buf, "WHERE %s IN (", rows->columns[0].name);
-    for (int i = 0; i < AT_ONCE; i++)
-        buf_puts(&buf, i > 0 ? ",?" : "?");
-    buf_add(&buf, ")", sizeof ")");
-    const char *table = arena_printf(arena, "%s%s", prefix, rows->name);
-    return buf.failed || table == NULL ? NULL : row_select(rows, arena, table, buf.data);
+    const char *places = sql_places(arena, AT_ONCE), *table = arena_printf(arena, "%s%s", prefix, rows->name);
+    const char *where = places != NULL ? arena_printf(arena, "WHERE id IN %s", places) : NULL;
+    return table != NULL && where != NULL ? row_select(rows, arena, table, where) : NULL;
 }
 
 /* Gives each row to the item that it belongs to. */
@@ -123,6 +118,68 @@ int touched_load(struct sql *db, struct arena *arena, const struct model *model,
 {
     for (size_t i = 0; i < model->read_model_count; i++)
         if (load_model(db, arena, model->read_models[i], prefix, want, list, err) != 0)
+            return -1;
+    return 0;
+}
+
+static int delete_rows(struct sql *db, struct arena *arena, const struct read_model *rows, const char *prefix,
+                       const struct touched_list *list, struct err *err)
+{
+    struct sql_arg ids[AT_ONCE];
+    size_t count = 0;
+    const char *places = sql_places(arena, AT_ONCE);
+    const char *text =
+        places != NULL ? arena_printf(arena, "DELETE FROM %s%s WHERE id IN %s", prefix, rows->name, places) : NULL;
+    if (text == NULL)
+        return fail(err, ERR_UNAVAILABLE, "no room for a statement");
+    for (size_t i = 0; i < list->count; i++) {
+        if (list->items[i].rows == rows && list->items[i].row != NULL)
+            ids[count++] = SQL_TEXT(list->items[i].id);
+        if (count == 0 || (count < AT_ONCE && i + 1 < list->count))
+            continue;
+        for (; count < AT_ONCE; count++)
+            ids[count] = ids[0];
+        if (sql_exec(db, text, ids, AT_ONCE, NULL, err) != 0)
+            return -1;
+        count = 0;
+    }
+    return 0;
+}
+
+static const char *insert_text(const struct read_model *rows, struct arena *arena, const char *prefix)
+{
+    struct buf buf;
+    buf_init(&buf, arena);
+    buf_printf(&buf, "INSERT INTO %s%s (", prefix, rows->name);
+    for (size_t i = 0; i < rows->column_count; i++)
+        buf_printf(&buf, i > 0 ? ", %s" : "%s", rows->columns[i].name);
+    buf_add(&buf, ") VALUES", sizeof ") VALUES");
+    return buf.failed ? NULL : buf.data;
+}
+
+static int write_model(struct sql *db, struct arena *arena, const struct read_model *rows, const char *prefix,
+                       const struct touched_list *list, struct err *err)
+{
+    const char *insert = insert_text(rows, arena, prefix);
+    struct sql_arg *values = arena_alloc(arena, (list->count + 1) * rows->column_count * sizeof *values);
+    size_t count = 0;
+    if (insert == NULL || values == NULL)
+        return fail(err, ERR_UNAVAILABLE, "no room for rows");
+    for (size_t i = 0; i < list->count; i++)
+        if (list->items[i].rows == rows)
+            row_values(rows, list->items[i].state, arena, values + rows->column_count * count++);
+    if (count == 0)
+        return 0;
+    if (delete_rows(db, arena, rows, prefix, list, err) != 0)
+        return -1;
+    return sql_insert(db, arena, insert, values, rows->column_count, count, err);
+}
+
+int touched_write(struct sql *db, struct arena *arena, const struct model *model, const char *prefix,
+                  const struct touched_list *list, struct err *err)
+{
+    for (size_t i = 0; i < model->read_model_count; i++)
+        if (write_model(db, arena, model->read_models[i], prefix, list, err) != 0)
             return -1;
     return 0;
 }

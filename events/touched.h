@@ -31,4 +31,11 @@ int touched_find(const struct model *model, struct arena *arena, const struct ev
 int touched_load(struct sql *db, struct arena *arena, const struct model *model, const char *prefix,
                  bool (*want)(const struct touched *item), struct touched_list *list, struct err *err);
 
+/*
+ * Writes the states of all of them to the tables «<prefix><name>», in the place of the rows that were loaded. First all
+ * of those go, then the new ones come: a unique key that one gives up for another is free by then.
+ */
+int touched_write(struct sql *db, struct arena *arena, const struct model *model, const char *prefix,
+                  const struct touched_list *list, struct err *err);
+
 #endif

@@ -27,7 +27,7 @@ struct statement {
 struct sql {
     const struct conf *conf;
     MYSQL *handle;
-    bool broken, in_transaction;
+    bool broken, in_transaction, reconnected;
     char duplicate[128];
     struct statement statements[STATEMENTS];
     uint64_t clock;
@@ -53,6 +53,13 @@ const char *sql_duplicate_key(const struct sql *db)
 bool sql_lost(const struct sql *db)
 {
     return db->broken;
+}
+
+bool sql_reconnected(struct sql *db)
+{
+    bool reconnected = db->reconnected;
+    db->reconnected = false;
+    return reconnected;
 }
 
 bool sql_in_transaction(const struct sql *db)
@@ -137,6 +144,7 @@ static int connect_now(struct sql *db, struct err *err)
         return -1;
     }
     db->broken = false;
+    db->reconnected = true;
     return 0;
 }
 
@@ -246,8 +254,8 @@ static void bind(MYSQL_BIND *to, const struct sql_arg *arg)
 
 static int execute(struct sql *db, MYSQL_STMT *statement, const struct sql_arg *args, size_t count, struct err *err)
 {
-    MYSQL_BIND binds[SQL_ARGS_MOST];
-    if (count > SQL_ARGS_MOST || count != mysql_stmt_param_count(statement))
+    MYSQL_BIND binds[SQL_PLACES_MOST];
+    if (count > SQL_PLACES_MOST || count != mysql_stmt_param_count(statement))
         return fail(err, ERR_INTERNAL, "database: %zu values for %lu places", count, mysql_stmt_param_count(statement));
     for (size_t i = 0; i < count; i++)
         bind(&binds[i], &args[i]);
@@ -399,6 +407,15 @@ void sql_rollback(struct sql *db)
         log_warning("%s", err.text);
         db->broken = true;
     }
+}
+
+int sql_commit(struct sql *db, struct err *err)
+{
+    if (ready(db, err) != 0)
+        return -1;
+    db->in_transaction = false;
+    return mysql_query(db->handle, "COMMIT") == 0 ? 0
+                                                  : failed(db, mysql_errno(db->handle), mysql_error(db->handle), err);
 }
 
 void sql_transaction_over(struct sql *db)

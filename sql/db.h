@@ -68,14 +68,25 @@ int sql_select(struct sql *db, struct arena *arena, const char *text, const stru
 int sql_begin(struct sql *db, struct err *err);
 /* A transaction in which every read sees the same moment; for reading only. */
 int sql_begin_snapshot(struct sql *db, struct err *err);
+int sql_commit(struct sql *db, struct err *err);
 void sql_rollback(struct sql *db);
 bool sql_in_transaction(const struct sql *db);
 
 /* The unique key of the last ERR_CONFLICT, or the text of the SIGNAL that was its cause. */
 const char *sql_duplicate_key(const struct sql *db);
 
+/* True once after each new connection: what was known of the database from before it may be no longer so. */
+bool sql_reconnected(struct sql *db);
+
 /* Whether the connection broke during the last call, so that its effect is unknown. */
 bool sql_lost(const struct sql *db);
+
+/* Many rows at once: «INSERT INTO … VALUES» and the values, row after row; within a transaction all or none of them. */
+int sql_insert(struct sql *db, struct arena *arena, const char *insert, const struct sql_arg *values, size_t columns,
+               size_t rows, struct err *err);
+
+/* A list of places for the values of an IN: «(?,?,…)». */
+const char *sql_places(struct arena *arena, size_t count);
 
 /* Statements of a file, without values (migrations). */
 int sql_script(struct sql *db, const char *text, size_t len, struct err *err);

@@ -1,0 +1,112 @@
+/* courantctl rebuild [--check] [MODEL...]: read models again from the log. */
+#include "ctl/ctl.h"
+
+#include "ctl/progress.h"
+#include "domain/model.h"
+#include "events/rebuild.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MODELS_MOST = 16 };
+
+static const char USAGE[] = "rebuild [--check] [MODEL...]";
+
+struct wish {
+    bool check;
+    const struct read_model *models[MODELS_MOST + 1];
+    size_t count;
+};
+
+static void add(struct wish *wish, const struct read_model *rows)
+{
+    for (size_t i = 0; i < wish->count; i++)
+        if (wish->models[i] == rows)
+            return;
+    if (wish->count < MODELS_MOST)
+        wish->models[wish->count++] = rows;
+}
+
+static bool read_wish(int argc, char **argv, struct wish *wish)
+{
+    for (int i = 1; i < argc; i++) {
+        const struct read_model *rows = model_named(&MODEL, argv[i]);
+        if (strcmp(argv[i], "--check") == 0) {
+            wish->check = true;
+        } else if (rows != NULL) {
+            add(wish, rows);
+        } else {
+            fprintf(stderr, "courantctl: there is no read model %s\n", argv[i]);
+            return false;
+        }
+    }
+    for (size_t i = 0; wish->count == 0 && i < MODEL.read_model_count; i++)
+        wish->models[i] = MODEL.read_models[i];
+    return true;
+}
+
+static int fold_all(struct ctl *ctl, struct rebuild *rebuild, struct err *err)
+{
+    struct log_head head;
+    struct progress progress;
+    int more = 1;
+    if (eventlog_head(ctl->db, ctl->arena, &head, err) != 0)
+        return -1;
+    if (rebuild_position(rebuild) > 0)
+        printf("folded   taken up at position %" PRId64 ", where an earlier run was broken off\n",
+               rebuild_position(rebuild));
+    progress_start(&progress, "rebuild", rebuild_position(rebuild), head.position);
+    while (more > 0) {
+        more = rebuild_step(rebuild, err);
+        progress_at(&progress, rebuild_position(rebuild));
+    }
+    progress_end(&progress);
+    if (more == 0)
+        printf("folded   %" PRId64 " events, %.0f events/s\n", rebuild_position(rebuild), progress_rate(&progress));
+    return more;
+}
+
+static void say_result(const struct read_model *rows, const struct rebuild_result *result, bool check)
+{
+    for (int64_t i = 0; i < result->differences && i < REBUILD_NAMED; i++)
+        printf("DIFFERENT %s\n", result->named[i]);
+    printf("model    %s: %" PRId64 " rows compared, %" PRId64 " different", rows->name, result->rows,
+           result->differences);
+    if (check)
+        printf("; nothing was changed\n");
+    else
+        printf("; the new table is in place, commands waited for %.0f ms\n", (double)result->pause_us / 1000);
+}
+
+static int finish(struct rebuild *rebuild, const struct wish *wish, int64_t *differences, struct err *err)
+{
+    for (size_t i = 0; wish->models[i] != NULL; i++) {
+        struct rebuild_result result;
+        if (rebuild_compare(rebuild, wish->models[i], &result, err) != 0 ||
+            (!wish->check && rebuild_switch(rebuild, wish->models[i], &result, err) != 0))
+            return -1;
+        say_result(wish->models[i], &result, wish->check);
+        *differences += result.differences;
+    }
+    return wish->check ? rebuild_drop(rebuild, err) : 0;
+}
+
+int ctl_rebuild(struct ctl *ctl, int argc, char **argv)
+{
+    struct wish wish = {0};
+    struct rebuild *rebuild;
+    struct err err;
+    int64_t differences = 0;
+    if (!read_wish(argc, argv, &wish))
+        return ctl_usage(USAGE);
+    if (rebuild_open(&rebuild, &ctl->conf, &MODEL, wish.models, &err) != 0)
+        return ctl_error(&err);
+    int status = fold_all(ctl, rebuild, &err);
+    if (status == 0)
+        status = finish(rebuild, &wish, &differences, &err);
+    rebuild_close(&rebuild);
+    if (status != 0)
+        return ctl_error(&err);
+    return wish.check && differences > 0 ? CTL_REFUSED : CTL_OK;
+}

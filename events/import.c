@@ -1,0 +1,195 @@
+/* See import.h. */
+#include "events/import.h"
+
+#include "base/json.h"
+#include "events/touched.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK = 500, ARENA_LIMIT = 512 * 1024 * 1024, COLUMNS = 11 };
+
+struct import {
+    struct sql *db;
+    const struct model *model;
+    struct arena *arena; /* for one chunk */
+    int64_t line;        /* the last one that was taken */
+    struct log_head head;
+    struct envelope events[CHUNK];
+    int64_t lines[CHUNK];
+    size_t count;
+};
+
+struct str export_line(struct arena *arena, const struct envelope *event)
+{
+    char hash[2 * SHA256_SIZE + 1];
+    struct buf buf;
+    struct str message = event_message(arena, event);
+    if (message.data == NULL)
+        return message;
+    hex_encode(event->hash, SHA256_SIZE, hash);
+    buf_init(&buf, arena);
+    buf_add(&buf, message.data, message.len - 1);
+    buf_printf(&buf, ",\"hash\":\"%s\"}", hash);
+    return buf.failed ? (struct str){NULL, 0} : buf_str(&buf);
+}
+
+/* err gets the line before its text; it is the operator's file that is at fault, if it was not the database. */
+static int at_line(int64_t line, struct err *err)
+{
+    char where[40];
+    snprintf(where, sizeof where, "line %" PRId64, line);
+    fail_within(err, where);
+    if (err->kind != ERR_UNAVAILABLE && err->kind != ERR_TRANSIENT)
+        err->kind = ERR_INVALID;
+    return -1;
+}
+
+int import_begin(struct import **import, struct sql *db, const struct model *model, struct err *err)
+{
+    struct sql_rows rows;
+    struct import *m = *import = calloc(1, sizeof *m);
+    if (m == NULL || (m->arena = arena_new(ARENA_LIMIT)) == NULL) {
+        import_close(import);
+        return fail(err, ERR_UNAVAILABLE, "no memory");
+    }
+    m->db = db;
+    m->model = model;
+    if (sql_begin(db, err) == 0 &&
+        sql_select(db, m->arena, "SELECT position FROM log_head WHERE one = 1 FOR UPDATE", NULL, 0, &rows, err) == 0 &&
+        eventlog_head(db, m->arena, &m->head, err) == 0)
+        return 0;
+    import_close(import);
+    return -1;
+}
+
+void import_close(struct import **import)
+{
+    if (*import == NULL)
+        return;
+    if ((*import)->db != NULL)
+        sql_rollback((*import)->db);
+    arena_free(&(*import)->arena);
+    free(*import);
+    *import = NULL;
+}
+
+static int check_chain(struct import *m, const struct envelope *event, const char *hex, struct err *err)
+{
+    unsigned char hash[SHA256_SIZE];
+    if (event->position != m->head.position + 1)
+        return fail(err, ERR_INVALID, "position %" PRId64 " comes after %" PRId64, event->position, m->head.position);
+    if (hex == NULL || !hex_decode(hex, strlen(hex), hash, SHA256_SIZE) || memcmp(hash, event->hash, SHA256_SIZE) != 0)
+        return fail(err, ERR_INVALID, "position %" PRId64 ": the hash does not follow from the one before",
+                    event->position);
+    return 0;
+}
+
+static int insert_events(struct import *m, struct err *err)
+{
+    static const char *const INSERT = "INSERT INTO events (position, id, stream, version, type, audience, data, "
+                                      "metadata, recorded_at, digest, hash) VALUES";
+    struct sql_batch *moments = sql_batch_new(m->arena);
+    struct sql_arg *values = arena_alloc(m->arena, m->count * COLUMNS * sizeof *values);
+    if (moments == NULL || values == NULL)
+        return fail(err, ERR_UNAVAILABLE, "no room for events");
+    for (size_t i = 0; i < m->count; i++) {
+        const struct envelope *event = &m->events[i];
+        const struct sql_arg row[COLUMNS] = {SQL_INT(event->position),
+                                             SQL_TEXT(event->id),
+                                             SQL_TEXT(event->stream),
+                                             SQL_INT(event->version),
+                                             SQL_TEXT(event->type),
+                                             SQL_TEXT(event->audience),
+                                             SQL_STR(event->data),
+                                             SQL_STR(event->metadata),
+                                             sql_moment(moments, event->recorded_at),
+                                             SQL_BYTES(event->digest, SHA256_SIZE),
+                                             SQL_BYTES(event->hash, SHA256_SIZE)};
+        memcpy(values + i * COLUMNS, row, sizeof row);
+    }
+    return sql_insert(m->db, m->arena, INSERT, values, COLUMNS, m->count, err);
+}
+
+static bool is_old(const struct touched *item)
+{
+    return item->first > 1;
+}
+
+/* Folds the chunk's events into the read models themselves. */
+static int fold(struct import *m, int64_t *line, struct err *err)
+{
+    const struct event_list list = {m->events, m->count};
+    struct touched_list touched;
+    *line = m->lines[0];
+    if (touched_find(m->model, m->arena, &list, &touched, err) != 0 ||
+        touched_load(m->db, m->arena, m->model, "", is_old, &touched, err) != 0)
+        return -1;
+    for (size_t i = 0; i < touched.count; i++)
+        if (touched.items[i].row != NULL)
+            memcpy(touched.items[i].state, touched.items[i].row, touched.items[i].rows->state_size);
+    for (size_t i = 0; i < m->count; i++) {
+        *line = m->lines[i];
+        if (model_fold(m->model, touched.of[i]->state, &m->events[i], m->arena, err) != 0)
+            return -1;
+    }
+    return touched_write(m->db, m->arena, m->model, "", &touched, err);
+}
+
+/* Which line holds an event that is there already. */
+static int64_t line_of_duplicate(struct import *m)
+{
+    struct err err;
+    for (size_t i = 0; i < m->count; i++) {
+        int64_t position = 0;
+        if (eventlog_find(m->db, m->arena, m->events[i].id, &position, &err) == 0 && position > 0 &&
+            position != m->events[i].position)
+            return m->lines[i];
+        for (size_t k = 0; k < i; k++)
+            if (strcmp(m->events[i].id, m->events[k].id) == 0)
+                return m->lines[i];
+    }
+    return m->lines[m->count - 1];
+}
+
+static int flush(struct import *m, struct err *err)
+{
+    int64_t line = 0;
+    if (m->count == 0)
+        return 0;
+    if (fold(m, &line, err) != 0)
+        return at_line(line, err);
+    if (insert_events(m, err) != 0)
+        return at_line(err->kind == ERR_CONFLICT ? line_of_duplicate(m) : m->lines[0], err);
+    m->count = 0;
+    arena_reset(m->arena);
+    return 0;
+}
+
+int import_line(struct import *m, const char *text, size_t len, struct err *err)
+{
+    struct envelope *event = &m->events[m->count];
+    m->line++;
+    if (event_from_message(m->arena, text, len, event, err) != 0)
+        return at_line(m->line, err);
+    event_chain(m->head.hash, event->digest, event->hash);
+    if (check_chain(m, event, json_text(m->arena, json_member((struct str){text, len}, "hash")).data, err) != 0)
+        return at_line(m->line, err);
+    m->head.position = event->position;
+    memcpy(m->head.hash, event->hash, SHA256_SIZE);
+    m->lines[m->count++] = m->line;
+    return m->count == CHUNK ? flush(m, err) : 0;
+}
+
+int import_commit(struct import *m, struct log_head *head, struct err *err)
+{
+    *head = m->head;
+    if (flush(m, err) != 0)
+        return -1;
+    if (sql_exec(m->db, "UPDATE log_head SET position = ?, hash = ? WHERE one = 1",
+                 SQL_ARGS(SQL_INT(head->position), SQL_BYTES(head->hash, SHA256_SIZE)), NULL, err) != 0)
+        return -1;
+    return sql_commit(m->db, err);
+}

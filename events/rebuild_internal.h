@@ -1,0 +1,29 @@
+/* What the files of a rebuild share. */
+#ifndef COURANT_EVENTS_REBUILD_INTERNAL_H
+#define COURANT_EVENTS_REBUILD_INTERNAL_H
+
+#include "events/rebuild.h"
+#include "events/touched.h"
+
+struct rebuild {
+    const struct conf *conf;
+    const struct model *model;
+    const struct read_model *const *models;
+    struct sql *db;
+    struct arena *arena; /* for one step */
+    char program[2 * SHA256_SIZE + 1];
+    int64_t position;
+};
+
+/* Statements in which every %s is that table's name. */
+int rebuild_script(struct sql *db, struct err *err, const char *format, const char *name);
+
+/* Folds events into the shadows through db; the list loses those of other models. */
+int rebuild_fold(struct rebuild *r, struct sql *db, struct event_list *list, struct touched_list *touched,
+                 struct err *err);
+
+/* Notes a difference between the row of a table and that of its shadow, NULL where there is none. */
+void rebuild_compare_rows(struct rebuild_result *result, const struct read_model *rows, const char *id,
+                          const void *table, const void *shadow);
+
+#endif
