@@ -15,6 +15,7 @@ static const struct {
     const char *name, *summary;
     int (*run)(struct ctl *ctl, int argc, char **argv);
 } COMMANDS[] = {
+    {"bus", "status | rebuild [--force]: the bus beside the log, and filling it", ctl_bus},
     {"events", "print the log [--after POSITION] [--stream STREAM] [--type TYPE] [--follow]", ctl_events},
     {"export", "write the whole log as JSON lines [FILE]", ctl_export},
     {"import", "append a log that was exported [FILE]", ctl_import},

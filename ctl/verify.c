@@ -89,8 +89,8 @@ static int open_all(struct verify *v, struct err *err)
     v->compared = calloc(MODEL.read_model_count, sizeof *v->compared);
     if (v->arena == NULL || v->states == NULL || v->compared == NULL)
         return fail(err, ERR_UNAVAILABLE, "no memory");
-    if (bus_open(&v->bus, &v->ctl->conf, err) != 0 || take_snapshot(v, err) != 0 || find_start(v, err) != 0 ||
-        bus_last(v->bus, &v->bus_last, err) != 0)
+    if (bus_open(&v->bus, &v->ctl->conf, err) != 0 || bus_await(v->bus, err) != 0 || take_snapshot(v, err) != 0 ||
+        find_start(v, err) != 0 || bus_last(v->bus, &v->bus_last, err) != 0)
         return -1;
     progress_start(&v->progress, "verify", v->position, v->head.position);
     return v->bus_last >= v->from ? bus_subscribe(v->bus, v->from, &v->feed, err) : 0;

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     RECONNECT_MS = 100,
@@ -19,6 +20,7 @@ enum {
     FEED_PENDING = 65536,
     FEED_BYTES = 64 * 1024 * 1024,
     FEED_HEARTBEAT_S = 5,
+    AWAIT_TRIES = 200,
 };
 
 struct bus {
@@ -151,23 +153,48 @@ static natsStatus make_stream(struct bus *bus)
     return js_AddStream(NULL, bus->jetstream, &config, NULL, NULL);
 }
 
-int bus_last(struct bus *bus, int64_t *last, struct err *err)
+int bus_state(struct bus *bus, int64_t *first, int64_t *last, struct err *err)
 {
     jsStreamInfo *info = NULL;
     jsErrCode code = 0;
     if (!bus_connected(bus))
         return fail(err, ERR_UNAVAILABLE, "bus: not connected");
     natsStatus s = js_GetStreamInfo(&info, bus->jetstream, bus->conf->nats_stream, NULL, &code);
-    if (s == NATS_NOT_FOUND) {
-        s = make_stream(bus);
-        if (s == NATS_OK)
-            s = js_GetStreamInfo(&info, bus->jetstream, bus->conf->nats_stream, NULL, &code);
-    }
+    if (s == NATS_NOT_FOUND)
+        return fail(err, ERR_ABSENT, "bus: there is no stream %.64s", bus->conf->nats_stream);
     if (s != NATS_OK)
         return unavailable(s, "the stream's state", err);
+    *first = (int64_t)info->State.FirstSeq;
     *last = (int64_t)info->State.LastSeq;
     jsStreamInfo_Destroy(info);
     return 0;
+}
+
+int bus_last(struct bus *bus, int64_t *last, struct err *err)
+{
+    int64_t first;
+    int status = bus_state(bus, &first, last, err);
+    if (status == 0 || err->kind != ERR_ABSENT)
+        return status;
+    natsStatus s = make_stream(bus);
+    return s == NATS_OK ? bus_state(bus, &first, last, err) : unavailable(s, "making the stream", err);
+}
+
+int bus_delete(struct bus *bus, struct err *err)
+{
+    natsStatus s = js_DeleteStream(bus->jetstream, bus->conf->nats_stream, NULL, NULL);
+    return s == NATS_OK || s == NATS_NOT_FOUND ? 0 : unavailable(s, "deleting the stream", err);
+}
+
+int bus_await(struct bus *bus, struct err *err)
+{
+    const struct timespec moment = {0, 10000000};
+    for (int i = 0; i < AWAIT_TRIES; i++) {
+        if (bus_connected(bus))
+            return 0;
+        nanosleep(&moment, NULL);
+    }
+    return fail(err, ERR_UNAVAILABLE, "bus: %.200s cannot be reached", bus->conf->nats_url);
 }
 
 static natsStatus make_message(struct bus *bus, struct arena *arena, const struct envelope *event, natsMsg **message)

@@ -25,6 +25,15 @@ unsigned bus_epoch(const struct bus *bus);
 /* The last sequence of the stream, which is made where there is none. */
 int bus_last(struct bus *bus, int64_t *last, struct err *err);
 
+/* The same without making one; ERR_ABSENT where there is none. first: the oldest that is still there. */
+int bus_state(struct bus *bus, int64_t *first, int64_t *last, struct err *err);
+
+/* Deletes the stream with all that is on it. None is no error. */
+int bus_delete(struct bus *bus, struct err *err);
+
+/* Waits until the connection is there. */
+int bus_await(struct bus *bus, struct err *err);
+
 /*
  * Publishes events of successive positions, each only if it comes next, and awaits the answer to the last.
  * *last: the bus's last sequence as the answer tells, or -1. 0 when all are on the bus; -1 with ERR_CONFLICT

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "events/align.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -56,6 +57,11 @@ void lane_free(struct lane **lane)
     if (*lane != NULL)
         munmap(*lane, sizeof **lane);
     *lane = NULL;
+}
+
+int64_t lane_published(const struct lane *lane)
+{
+    return atomic_load(&lane->published);
 }
 
 static void promise(struct lane *lane, const struct bus *bus)
@@ -117,10 +123,10 @@ static bool resting(const struct lane *lane)
     return clock_steady() < atomic_load(&lane->rest_until);
 }
 
-static int learn(struct bus *bus, struct lane *lane, struct err *err)
+static int learn(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena, struct err *err)
 {
     int64_t last;
-    if (bus_last(bus, &last, err) != 0)
+    if (bus_align(bus, db, arena, &last, err) != 0)
         return -1;
     atomic_store(&lane->published, last);
     return 0;
@@ -148,7 +154,7 @@ static int step(struct bus *bus, struct sql *db, struct lane *lane, struct arena
 {
     struct event_list next;
     int64_t last;
-    if (atomic_load(&lane->published) == UNKNOWN && learn(bus, lane, err) != 0)
+    if (atomic_load(&lane->published) == UNKNOWN && learn(bus, db, lane, arena, err) != 0)
         return -1;
     int64_t published = atomic_load(&lane->published);
     if (published >= upto)
@@ -161,8 +167,11 @@ static int step(struct bus *bus, struct sql *db, struct lane *lane, struct arena
     }
     if (err->kind != ERR_CONFLICT)
         return -1;
-    /* Elsewhere than we thought. 0 may also mean that there is no stream yet: bus_last makes it. */
-    atomic_store(&lane->published, last > 0 ? last : UNKNOWN);
+    /*
+     * Elsewhere than we thought. 0 may also mean that there is no stream yet: learn makes it. Past what this pool has
+     * committed it was another pool, or the bus is of another history: learn tells.
+     */
+    atomic_store(&lane->published, last > 0 && last <= upto ? last : UNKNOWN);
     return 0;
 }
 
@@ -209,6 +218,11 @@ int publish_committed(struct bus *bus, struct sql *db, struct lane *lane, struct
     const struct event_list own = {(struct envelope *)(uintptr_t)events, count};
     if (count == 0)
         return 0;
+    /* Over a new connection the database may be another, restored from an older copy. */
+    if (sql_reconnected(db)) {
+        atomic_store(&lane->committed, events[count - 1].position);
+        atomic_store(&lane->published, UNKNOWN);
+    }
     raise_to(&lane->committed, events[count - 1].position);
     if (!bus_connected(bus) || resting(lane))
         return fail(err, ERR_UNAVAILABLE, "bus: not connected");

@@ -21,6 +21,8 @@ struct lane;
 /* shared: in memory that the children of this process will share. NULL when there is no memory. */
 struct lane *lane_new(bool shared);
 void lane_free(struct lane **lane);
+/* The bus's last sequence as this lane has seen it; -1 where it has not. */
+int64_t lane_published(const struct lane *lane);
 
 /*
  * Brings the bus up to the last of these events, which the caller has just committed (so they, and all before them, are

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "events/align.h"
 #include "events/bus.h"
 #include "events/publisher.h"
 
@@ -34,7 +35,7 @@ struct tail {
     struct bus_feed *feed;
     unsigned epoch; /* of the bus connection that the feed belongs to */
     int64_t cursor;
-    int64_t quiet_since, next_feed, next_complaint; /* clock_steady */
+    int64_t quiet_since, next_feed, next_check, next_complaint; /* clock_steady */
 };
 
 int tail_open(struct tail **tail, const struct conf *conf, const struct model *model, int64_t after, struct err *err)
@@ -82,12 +83,16 @@ static void sleep_us(int64_t span)
     nanosleep(&time, NULL);
 }
 
+/* What another history is mixed into is worse than what is away for a while. */
 static void complain(struct tail *tail, const struct err *err)
 {
     int64_t now = clock_steady();
     if (now < tail->next_complaint)
         return;
-    log_warning("tail at position %" PRId64 ": %s", tail->cursor, err->text);
+    if (err->kind == ERR_CONFLICT)
+        log_error("tail at position %" PRId64 ": %s", tail->cursor, err->text);
+    else
+        log_warning("tail at position %" PRId64 ": %s", tail->cursor, err->text);
     tail->next_complaint = now + COMPLAIN_US;
 }
 
@@ -109,25 +114,6 @@ static void drop_feed(struct tail *tail)
     tail->next_feed = 0;
 }
 
-/* The bus follows the log and is never ahead of it, unless the database was restored from an older copy. */
-static bool is_prefix(struct tail *tail, struct arena *arena, int64_t last)
-{
-    struct err err;
-    struct log_head head;
-    if (last <= tail->cursor)
-        return true;
-    if (eventlog_head(tail->db, arena, &head, &err) != 0) {
-        complain(tail, &err);
-        return false;
-    }
-    if (last <= head.position)
-        return true;
-    fail(&err, ERR_INTERNAL, "the bus is at %" PRId64 ", ahead of the log at %" PRId64 ": it is not followed", last,
-         head.position);
-    complain(tail, &err);
-    return false;
-}
-
 /*
  * The log was read up to a position, its end a moment ago: brings the bus there, one step at a time, then subscribes
  * behind it. True when that was a step forward, so that the next may follow at once.
@@ -138,9 +124,7 @@ static bool take_feed(struct tail *tail, struct arena *arena, int64_t position)
     int64_t last = 0;
     unsigned epoch = bus_epoch(tail->bus);
     tail->next_feed = clock_steady() + FEED_RETRY_US;
-    int status = bus_last(tail->bus, &last, &err);
-    if (status == 0 && !is_prefix(tail, arena, last))
-        return false;
+    int status = bus_align(tail->bus, tail->db, arena, &last, &err);
     if (status == 0 && last < position) {
         status = publish_missing(tail->bus, tail->db, tail->lane, arena, position, &err);
         if (status >= 0)
@@ -160,6 +144,23 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+/* A log that ends before what was handed out is another one: whoever follows must begin anew. */
+static void check_history(struct tail *tail, struct arena *arena)
+{
+    struct err err;
+    struct log_head head;
+    if (clock_steady() < tail->next_check)
+        return;
+    tail->next_check = clock_steady() + QUIET_US;
+    if (eventlog_head(tail->db, arena, &head, &err) == 0 && head.position < tail->cursor) {
+        fail(&err, ERR_CONFLICT,
+             "the log ends at %" PRId64 ", before what was handed out: was the database restored "
+             "from an old copy? Start this program again once it is right",
+             head.position);
+        complain(tail, &err);
+    }
+}
+
 /*
  * Without a feed: what the log has, and where that was all of it, a step towards a feed; a pause where there is
  * neither. It must not wait for silence: a busy log would keep it polling for ever.
@@ -168,6 +169,8 @@ static void poll_log(struct tail *tail, struct arena *arena, int64_t until, stru
 {
     bool readable = read_log(tail, arena, list);
     bool due = readable && list->count < CHUNK && bus_connected(tail->bus) && clock_steady() >= tail->next_feed;
+    if (readable && list->count == 0)
+        check_history(tail, arena);
     bool stepped = due && take_feed(tail, arena, tail->cursor + (int64_t)list->count);
     if (list->count == 0 && !stepped)
         sleep_us(earlier(readable ? POLL_US : TROUBLE_US, until - clock_steady()));
@@ -177,8 +180,12 @@ static void poll_log(struct tail *tail, struct arena *arena, int64_t until, stru
 static void look_behind(struct tail *tail, struct arena *arena, struct event_list *list)
 {
     tail->quiet_since = clock_steady();
-    if (read_log(tail, arena, list) && list->count > 0)
+    if (!read_log(tail, arena, list))
+        return;
+    if (list->count > 0)
         drop_feed(tail);
+    else
+        check_history(tail, arena);
 }
 
 /* One message of the feed behind those in the list: 1 taken or not of use, 0 none in time, -1 the list ends here. */

@@ -110,7 +110,10 @@ static void publish(struct worker *worker)
     /* Not lost: the next publisher or the tail takes it from the log. */
     if (clock_steady() < worker->next_complaint)
         return;
-    log_warning("not published yet: %s", err.text);
+    if (err.kind == ERR_CONFLICT)
+        log_error("nothing is published: %s", err.text);
+    else
+        log_warning("not published yet: %s", err.text);
     worker->next_complaint = clock_steady() + COMPLAIN_US;
 }
 

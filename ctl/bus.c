@@ -1,0 +1,97 @@
+/* courantctl bus status | bus rebuild [--force]: the bus beside the log, and filling it. */
+#include "ctl/ctl.h"
+
+#include "ctl/progress.h"
+#include "events/align.h"
+#include "events/publisher.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PAGE = 100 };
+
+static const char USAGE[] = "bus status | bus rebuild [--force]";
+
+static int say_status(struct ctl *ctl, struct bus *bus, struct err *err)
+{
+    int64_t first = 0, last = 0;
+    struct log_head head;
+    bool none = bus_state(bus, &first, &last, err) != 0;
+    if (none && err->kind != ERR_ABSENT)
+        return -1;
+    if (eventlog_head(ctl->db, ctl->arena, &head, err) != 0)
+        return -1;
+    printf("log      ends at position %" PRId64 "\n", head.position);
+    if (none) {
+        printf("bus      there is no stream %s\nstate    missing: courantctl bus rebuild fills it\n",
+               ctl->conf.nats_stream);
+        return fail(err, ERR_CONFLICT, "the bus is missing");
+    }
+    printf("bus      stream %s, sequences %" PRId64 " to %" PRId64 "\n", ctl->conf.nats_stream, first, last);
+    if (bus_align(bus, ctl->db, ctl->arena, &last, err) != 0) {
+        if (err->kind == ERR_CONFLICT)
+            printf("state    REFUSED %s\n         courantctl bus rebuild --force makes it anew from the log\n",
+                   err->text);
+        return -1;
+    }
+    if (last < head.position) {
+        printf("state    behind by %" PRId64 "\n", head.position - last);
+        return fail(err, ERR_CONFLICT, "the bus is behind by %" PRId64, head.position - last);
+    }
+    printf("state    in step\n");
+    return 0;
+}
+
+/* Publishes what is missing, up to where the log ended when it began. */
+static int fill(struct ctl *ctl, struct bus *bus, int64_t last, struct err *err)
+{
+    struct log_head head;
+    struct progress progress;
+    struct lane *lane = lane_new(false);
+    int done = lane != NULL ? 0 : fail(err, ERR_UNAVAILABLE, "no memory");
+    if (done == 0 && (eventlog_head(ctl->db, ctl->arena, &head, err) != 0 || eventlog_fence(ctl->db, err) != 0))
+        done = -1;
+    progress_start(&progress, "bus", last, done == 0 ? head.position : 0);
+    while (done == 0 && head.position > 0) {
+        arena_reset(ctl->arena);
+        done = publish_missing(bus, ctl->db, lane, ctl->arena, head.position, err);
+        progress_at(&progress, lane_published(lane));
+    }
+    progress_end(&progress);
+    lane_free(&lane);
+    if (done < 0)
+        return -1;
+    printf("filled   %" PRId64 " events, %.0f events/s; the bus is at %" PRId64 "\n", head.position - last,
+           progress_rate(&progress), head.position);
+    return 0;
+}
+
+static int rebuild(struct ctl *ctl, struct bus *bus, bool force, struct err *err)
+{
+    int64_t last = 0;
+    int status = bus_align(bus, ctl->db, ctl->arena, &last, err);
+    if (status != 0 && err->kind == ERR_CONFLICT && force) {
+        printf("deleted  %s\n", err->text);
+        last = 0;
+        status = bus_delete(bus, err);
+    }
+    return status == 0 ? fill(ctl, bus, last, err) : -1;
+}
+
+int ctl_bus(struct ctl *ctl, int argc, char **argv)
+{
+    struct bus *bus;
+    struct err err;
+    bool fills = argc >= 2 && strcmp(argv[1], "rebuild") == 0, force = argc == 3 && strcmp(argv[2], "--force") == 0;
+    if (!(argc == 2 && strcmp(argv[1], "status") == 0) && !(fills && (argc == 2 || force)))
+        return ctl_usage(USAGE);
+    int status = bus_open(&bus, &ctl->conf, &err);
+    if (status == 0)
+        status = bus_await(bus, &err);
+    if (status == 0)
+        status = fills ? rebuild(ctl, bus, force, &err) : say_status(ctl, bus, &err);
+    bus_close(&bus);
+    bus_end();
+    return status == 0 ? CTL_OK : ctl_error(&err);
+}
