@@ -21,6 +21,7 @@ struct generator {
     struct arena *arena;
     struct written *articles;
     size_t count;
+    uint64_t random;
     int64_t position, moment;
     unsigned char hash[SHA256_SIZE];
 };
@@ -59,10 +60,17 @@ static bool write_event(struct generator *g, struct written *article, const char
     return line.data != NULL && fwrite(line.data, 1, line.len, stdout) == line.len && putchar('\n') != EOF;
 }
 
+/* The same numbers each time (Knuth's MMIX generator). */
+static size_t below(struct generator *g, size_t most)
+{
+    g->random = g->random * 6364136223846793005u + 1442695040888963407u;
+    return (size_t)(g->random >> 33) % most;
+}
+
 static bool write_pair(struct generator *g, int number)
 {
     bool is_new = g->count == 0 || number % 5 != 4;
-    struct written *article = &g->articles[is_new ? g->count : (size_t)rand() % g->count];
+    struct written *article = &g->articles[is_new ? g->count : below(g, g->count)];
     if (is_new) {
         id_new(article->id);
         g->count++;
@@ -84,7 +92,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: generate EVENTS\n");
         return 2;
     }
-    srand(1);
     bool ok = true;
     for (int i = 0; ok && i < pairs; i++) {
         arena_reset(g.arena);

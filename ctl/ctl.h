@@ -17,6 +17,7 @@ struct ctl {
 };
 
 /* argv[0] is the command's name. */
+int ctl_adopt(struct ctl *ctl, int argc, char **argv);
 int ctl_bus(struct ctl *ctl, int argc, char **argv);
 int ctl_events(struct ctl *ctl, int argc, char **argv);
 int ctl_export(struct ctl *ctl, int argc, char **argv);

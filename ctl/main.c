@@ -15,6 +15,7 @@ static const struct {
     const char *name, *summary;
     int (*run)(struct ctl *ctl, int argc, char **argv);
 } COMMANDS[] = {
+    {"adopt", "bring rows that were written in direct mode into the log [MODEL...]", ctl_adopt},
     {"bus", "status | rebuild [--force]: the bus beside the log, and filling it", ctl_bus},
     {"events", "print the log [--after POSITION] [--stream STREAM] [--type TYPE] [--follow]", ctl_events},
     {"export", "write the whole log as JSON lines [FILE]", ctl_export},

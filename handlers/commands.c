@@ -31,7 +31,7 @@ static bool expected_of(struct exchange *exchange, int64_t *version)
     if (match == NULL)
         return true;
     size_t len = strlen(match);
-    if (len > 4 && strncmp(match, "\"v", 2) == 0 && match[len - 1] == '"')
+    if (len >= 4 && strncmp(match, "\"v", 2) == 0 && match[len - 1] == '"')
         *version = json_whole((struct str){match + 2, len - 3});
     if (*version < 1)
         http_send_problem(exchange->response, exchange->request, 400, "If-Match must be one ETag such as \"v3\".",
