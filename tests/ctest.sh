@@ -35,8 +35,11 @@ for kind in plain asan; do
         add "$kind.http.${name#test_}" "http;$kind" 900 FIXTURES_REQUIRED "$kind" -- \
             "$stack" $kind env /usr/bin/python3 -B -m pytest -q -p no:cacheprovider -rA --tb=short "$file"
     done
-    add "$kind.fault.1_faults" "fault;$kind" 900 FIXTURES_REQUIRED "$kind" -- \
-        "$stack" $kind env /usr/bin/python3 -B -m pytest -q -p no:cacheprovider -rA --tb=short "$source/tests/fault/test_1_faults.py"
+    for file in "$source"/tests/fault/test_*.py; do
+        name=$(basename "$file" .py)
+        add "$kind.fault.${name#test_}" "fault;$kind" 900 FIXTURES_REQUIRED "$kind" -- \
+            "$stack" $kind env /usr/bin/python3 -B -m pytest -q -p no:cacheprovider -rA --tb=short "$file"
+    done
     add "$kind.browser.live" "browser;$kind" 120 FIXTURES_REQUIRED "$kind" -- "$stack" $kind env node "$source/tests/browser/live.mjs"
     add "$kind.down" "stack;$kind" 120 FIXTURES_CLEANUP "$kind" -- "$stack" $kind down
     [ $kind = plain ] || add $kind.reports "stack;$kind" 60 FIXTURES_CLEANUP $kind DEPENDS $kind.down -- "$stack" $kind reports

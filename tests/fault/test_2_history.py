@@ -1,0 +1,55 @@
+"""A database that was restored from an old copy: the bus and whoever follows it belong to another history."""
+
+import os
+
+from courant import until
+
+
+def log_of(stack, name):
+    return open(os.path.join(stack.dir, "log", f"{name}.log")).read()
+
+
+def go_back(stack, position, articles):
+    """What a restored copy would look like."""
+    hash = stack.sql(f"SELECT HEX(hash) FROM events WHERE position = {position}")[0][0]
+    ids = ", ".join(f"'{article}'" for article in articles)
+    stack.sql(f"DELETE FROM events WHERE position > {position}; DELETE FROM articles WHERE id IN ({ids}); "
+              f"UPDATE log_head SET position = {position}, hash = UNHEX('{hash}')")
+
+
+def test_a_restored_database(stack, admin):
+    """Nobody publishes to the bus of another history, also when the log has grown past it, until it is made anew."""
+    head = stack.head
+    until(lambda: stack.bus_last == head, 30, "the bus")
+    lost = [admin.article(f"Lost {n}") for n in range(3)]
+    end = lost[-1].position
+    until(lambda: stack.bus_last == end, 30, "the bus")
+    alien = stack.bus(head + 1)
+    for name in "notifier", "fcgi":
+        stack.dev("stop", name)
+    go_back(stack, head, [answer.json["id"] for answer in lost])
+    alarms = log_of(stack, "fcgi").count("nothing is published")
+    for name in "fcgi", "notifier":
+        stack.dev("start", name)
+    admin = stack.admin()
+
+    admin.article("In the new history")
+    until(lambda: log_of(stack, "fcgi").count("nothing is published") > alarms, 20, "the workers' alarm")
+    assert "ahead of the log" in log_of(stack, "fcgi")
+    until(lambda: "ahead of the log" in log_of(stack, "notifier"), 20, "the notifier's alarm")
+    while stack.head <= end + 10:
+        admin.article("On and on")
+    # The log has passed the bus; the bus is still another history's.
+    until(lambda: "another event than the log" in log_of(stack, "notifier"), 30, "the notifier's other alarm")
+    for args in ["bus", "status"], ["bus", "rebuild"], ["verify"]:
+        done = stack.ctl(*args)
+        assert done.returncode == 1, done.stdout + done.stderr
+    assert stack.bus_last == end and stack.bus(head + 1) == alien
+    assert stack.client().get("/readyz").status == 200 and admin.article("Still served").position == stack.head
+
+    done = stack.ctl("bus", "rebuild", "--force")
+    assert done.returncode == 0, done.stderr
+    last = admin.article("Published again").position
+    until(lambda: stack.bus_last >= last, 20, "the bus")
+    assert stack.bus(head + 1)["id"] != alien["id"]
+    assert "clean" in stack.verify()

@@ -1,0 +1,120 @@
+"""The switch [features]: rows written without events, then adopted into the log."""
+
+import json
+import os
+
+import pytest
+
+from courant import until
+
+
+@pytest.fixture
+def mode(stack):
+    """Calls set(**features) and restarts the workers with them; in the end everything is as it was."""
+    path = os.path.join(stack.dir, "courant.local.conf")
+    before = open(path).read()
+
+    def set(**features):
+        with open(path, "w") as file:
+            file.write(before + "[features]\n" + "".join(f"{name} = {value}\n" for name, value in features.items()))
+        stack.dev("up")
+
+    yield set
+    with open(path, "w") as file:
+        file.write(before)
+    stack.dev("up")
+    stack.ctl("adopt")
+    assert "clean" in stack.verify()
+
+
+def update(client, article, title):
+    return client.post("/api/commands/update_article", {"id": article["id"], "title": title, "content": "x"},
+                       headers={"If-Match": f'"v{article["version"]}"'})
+
+
+def events(stack, article):
+    return [json.loads(line) for line in stack.ctl("events", "--stream", f"article-{article['id']}").stdout.splitlines()]
+
+
+def rows(stack, *articles):
+    return [stack.sql(f"SELECT * FROM articles WHERE id = '{article['id']}'") for article in articles]
+
+
+def test_direct_then_adopted_then_rebuilt_are_the_same_rows(stack, admin, mode):
+    logged = admin.article("Written with events", tags=["a", "b c"]).json
+    mode(articles="direct")
+    admin = stack.admin()
+    head = stack.head
+    created = admin.article("Written without <events> – 😀 \"quoted\" \\ /", publish=False, lead="l\nm").json
+    public = admin.article("Public without events").json
+    changed = update(admin, logged, "Changed without events")
+    assert changed.status == 200 and changed.json["version"] == logged["version"] + 2
+    created = update(admin, created, "Twice 😀").json
+    assert stack.head == head and changed.position == head
+    # The same answers as with events.
+    for article in created, public, changed.json:
+        assert admin.get(f"/api/articles/{article['id']}").json == article
+    assert update(admin, logged, "Stale").status == 412
+    done = stack.ctl("verify")
+    assert done.returncode == 1 and "read model articles" in done.stdout
+    before = rows(stack, created, public, logged)
+
+    mode(articles="event")
+    refused = update(stack.admin(), created, "Too early")
+    assert refused.status == 503 and rows(stack, created, public, logged) == before
+    done = stack.ctl("adopt", "articles")
+    assert done.returncode == 0 and "adopted  articles: 3 rows" in done.stdout, done.stdout + done.stderr
+    assert "adopted  articles: 0 rows" in stack.ctl("adopt").stdout
+    assert rows(stack, created, public, logged) == before
+    assert "clean" in stack.verify()
+    rebuilt = stack.ctl("rebuild")
+    assert rebuilt.returncode == 0 and rebuilt.stdout.count(" 0 different") == 2
+    assert rows(stack, created, public, logged) == before
+
+    imported = events(stack, created)
+    assert [(event["type"], event["version"]) for event in imported] == [("article.imported", created["version"])]
+    assert imported[0]["metadata"]["source"] == "courantctl" and imported[0]["audience"].startswith("user:")
+    assert events(stack, public)[0]["audience"] == "public"
+    assert [event["version"] for event in events(stack, logged)] == [1, 2, 3, 5]
+    # And on with events.
+    after = update(stack.admin(), created, "With events again")
+    assert after.status == 200 and stack.head == after.position
+    assert stack.client().get(f"/api/articles/{logged['id']}?version=3").json["title"] == "Written with events"
+    assert stack.client().get(f"/api/articles/{logged['id']}?version=5").json == changed.json
+    assert stack.client().get(f"/api/articles/{logged['id']}?version=4").status == 404
+
+
+def test_idempotent_without_events(stack, mode):
+    mode(articles="direct")
+    admin, key = stack.admin(), {"Idempotency-Key": f"direct-{os.urandom(8).hex()}"}
+    payload = {"title": "Once without events", "content": "x"}
+    answers = [admin.post("/api/articles", payload, headers=key) for _ in range(3)]
+    assert {answer.status for answer in answers} == {201} and len({answer.body for answer in answers}) == 1
+    assert admin.post("/api/articles", {**payload, "title": "Another"}, headers=key).status == 422
+    assert stack.sql("SELECT COUNT(*) FROM articles WHERE title = 'Once without events'") == [["1"]]
+
+
+def test_accounts_without_events(stack, mode):
+    mode(accounts="direct")
+    name, head = f"direct{stack.head}", stack.head
+    stack.user(name)
+    assert stack.log_in(name, f"password of {name}").status == 200
+    assert stack.head == head
+    mode(accounts="event")
+    done = stack.ctl("adopt", "users")
+    assert done.returncode == 0 and "adopted  users:" in done.stdout
+    assert "clean" in stack.verify()
+    assert stack.log_in(name, f"password of {name}").status == 200
+    assert "0 different" in stack.ctl("rebuild", "--check", "users").stdout
+
+
+def test_adopting_what_is_not_there(stack):
+    done = stack.ctl("adopt", "nothing")
+    assert done.returncode == 2 and "there is no read model nothing" in done.stderr
+
+
+def test_a_mode_that_is_none(stack, tmp_path):
+    path = tmp_path / "courant.conf"
+    path.write_text(open(stack.env["COURANT_CONFIG"]).read() + "[features]\narticles = both\n")
+    done = stack.ctl("verify", config=str(path))
+    assert done.returncode != 0 and "features.articles" in done.stderr and "event direct" in done.stderr
