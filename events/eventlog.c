@@ -2,6 +2,7 @@
 #include "events/eventlog.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 
 #include <string.h>
 
@@ -109,11 +110,19 @@ static const char *const GIVE = "UPDATE log_head SET position = p, hash = h WHER
 static const char *const BEHIND = "IF NOT EXISTS (SELECT 1 FROM events WHERE stream = ? AND version = ?) THEN "
                                   "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'stream_behind'; END IF";
 
+/* A planted crash: the server is at this step of the batch when the process dies. */
+static void stay_if_due(struct sql_batch *batch, bool due)
+{
+    if (due)
+        sql_batch_add(batch, "DO SLEEP(0.3)", NULL, 0);
+}
+
 void eventlog_append(struct sql_batch *batch, const struct envelope *events, size_t count, int64_t expected)
 {
     if (expected > 0)
         sql_batch_add(batch, BEHIND, SQL_ARGS(SQL_TEXT(events[0].stream), SQL_INT(expected)));
     sql_batch_add(batch, TAKE, NULL, 0);
+    stay_if_due(batch, fault_due("position-taken"));
     for (size_t i = 0; i < count; i++) {
         const struct envelope *event = &events[i];
         sql_batch_add(batch, INSERT,
@@ -121,6 +130,7 @@ void eventlog_append(struct sql_batch *batch, const struct envelope *events, siz
                                SQL_INT(event->version), SQL_TEXT(event->type), SQL_TEXT(event->audience),
                                SQL_STR(event->data), SQL_STR(event->metadata), sql_moment(batch, event->recorded_at),
                                SQL_BYTES(event->digest, SHA256_SIZE)));
+        stay_if_due(batch, fault_due("event-inserted"));
     }
     sql_batch_add(batch, GIVE, NULL, 0);
     sql_batch_result(batch, "SELECT @courant_position");
