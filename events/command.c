@@ -240,6 +240,24 @@ static void pause_before(int try)
     nanosleep(&span, NULL);
 }
 
+/*
+ * A refusal may come of the very same command: another worker died while the server was committing it, and we waited
+ * for its lock. Having had the lock we know that it is settled, so its record is there by now if it was done.
+ */
+static int done_meanwhile(struct sql *db, const struct command *command, struct outcome *outcome, struct err *err)
+{
+    struct outcome found;
+    struct err failure;
+    int known = idempotency_find(db, command, &found, &failure);
+    if (known > 0) {
+        *outcome = found;
+        return 1;
+    }
+    if (known < 0)
+        *err = failure;
+    return known < 0 && failure.kind != ERR_INVALID ? 0 : -1;
+}
+
 /* One try: 1 done, 0 try again, -1 refused. */
 static int try_once(struct sql *db, const struct model *model, struct command *command, struct doubt *doubt,
                     struct outcome *outcome, struct err *err)
@@ -258,8 +276,9 @@ static int try_once(struct sql *db, const struct model *model, struct command *c
         return 0;
     }
     /* What stands in the way of a second try may be the first. */
-    bool by_itself = doubt->any && (err->kind == ERR_CONFLICT || err->kind == ERR_STALE);
-    return err->kind == ERR_TRANSIENT || by_itself ? 0 : -1;
+    if (err->kind == ERR_TRANSIENT || (doubt->any && (err->kind == ERR_CONFLICT || err->kind == ERR_STALE)))
+        return 0;
+    return command->idempotency_key != NULL ? done_meanwhile(db, command, outcome, err) : -1;
 }
 
 /* A few tries for a database that is busy or gone; many where it must say what became of the first, some five seconds.
