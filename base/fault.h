@@ -3,8 +3,9 @@
  * --enable-faults. Then it takes away the file of that name in the folder $COURANT_FAULTS, where there is one, and ends
  * the process by SIGKILL: no handler, no flush, as a crash would.
  *
- * fault_due("name") is for what a server does on the process's behalf: where the file is there it is taken away, true is
- * the answer, and the SIGKILL comes a tenth of a second later. The caller makes the server stay at the step meanwhile.
+ * fault_due("name") is for what a server does on the process's behalf: where the file is there it is taken away, true
+ * is the answer, and the SIGKILL comes a tenth of a second later. The caller makes the server stay at the step
+ * meanwhile.
  */
 #ifndef COURANT_BASE_FAULT_H
 #define COURANT_BASE_FAULT_H

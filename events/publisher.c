@@ -6,21 +6,26 @@
 #include "events/align.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     STUCK_US = 100000, /* a holder that has not moved for so long is passed by */
-    GATHER_US = 2000,
+    GATHER_US = 5000,
     TURN_US = 10000,   /* how long one holder goes on when another could */
     HAND_OVER_MS = 20, /* how long that other waits for it */
     REST_US = 1000000,
     CHUNK = 100,
     SMALL = 2 * CHUNK,
     STEPS = 64,
+    SLEEP_US = 500000, /* a holder that serves looks at least so often */
+    PAUSE_US = 20000,
     UNKNOWN = -1,
 };
 
@@ -32,6 +37,8 @@ struct lane {
     atomic_llong rest_until; /* clock_steady */
     atomic_bool tired;       /* the holder has had its turn and would hand over */
     atomic_int waiting;      /* who would take over */
+    atomic_uint wake;        /* a futex: what the holder sleeps on when there is nothing to do */
+    atomic_bool sleeping;
 };
 
 struct lane *lane_new(bool shared)
@@ -212,36 +219,119 @@ static int publish_all(struct bus *bus, struct sql *db, struct lane *lane, struc
     return 0;
 }
 
+/* A failure: what is known of the bus is in doubt, and everybody leaves it alone for a while. */
+static void give_up(struct lane *lane)
+{
+    atomic_store(&lane->published, UNKNOWN);
+    atomic_store(&lane->rest_until, clock_steady() + REST_US);
+}
+
+/* For a holder that sleeps, because it serves the lane and had nothing to do. */
+static void wake(struct lane *lane)
+{
+    if (!atomic_exchange(&lane->sleeping, false))
+        return;
+    atomic_fetch_add(&lane->wake, 1);
+    syscall(SYS_futex, &lane->wake, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
 int publish_committed(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena,
                       const struct envelope *events, size_t count, struct err *err)
 {
     const struct event_list own = {(struct envelope *)(uintptr_t)events, count};
     if (count == 0)
         return 0;
+    fault_point("before-publish");
     /* Over a new connection the database may be another, restored from an older copy. */
     if (sql_reconnected(db)) {
         atomic_store(&lane->committed, events[count - 1].position);
         atomic_store(&lane->published, UNKNOWN);
     }
     raise_to(&lane->committed, events[count - 1].position);
-    if (!bus_connected(bus) || resting(lane))
-        return fail(err, ERR_UNAVAILABLE, "bus: not connected");
-    fault_point("before-publish");
     int status = 0;
     /* Who commits between a holder's last look and its leaving finds the lane taken: so the holder looks once more. */
     do {
         enum entry entry = enter(lane, bus);
-        if (entry == LEFT_TO_HOLDER)
+        if (entry == LEFT_TO_HOLDER) {
+            wake(lane);
             return 0;
-        status = publish_all(bus, db, lane, arena, &own, err);
-        if (status < 0) {
-            atomic_store(&lane->published, UNKNOWN);
-            atomic_store(&lane->rest_until, clock_steady() + REST_US);
         }
+        if (resting(lane))
+            status = 1; /* who made it rest has said why */
+        else if (!bus_connected(bus))
+            status = fail(err, ERR_UNAVAILABLE, "bus: not connected");
+        else if ((status = publish_all(bus, db, lane, arena, &own, err)) < 0)
+            give_up(lane);
         if (entry == ENTERED)
             pthread_mutex_unlock(&lane->lock);
     } while (status == 0 && backlog(lane) > 0 && backlog(lane) <= SMALL && atomic_load(&lane->waiting) == 0);
-    return status;
+    return status < 0 ? -1 : 0;
+}
+
+static void sleep_until_woken(struct lane *lane)
+{
+    const struct timespec span = {0, SLEEP_US * 1000L};
+    unsigned seen = atomic_load(&lane->wake);
+    atomic_store(&lane->sleeping, true);
+    /* Who raised it after our last look may not have seen that we sleep. */
+    if (backlog(lane) <= 0)
+        syscall(SYS_futex, &lane->wake, FUTEX_WAIT, seen, &span, NULL, 0);
+    atomic_store(&lane->sleeping, false);
+}
+
+static void pause_for(long microseconds)
+{
+    const struct timespec span = {0, microseconds * 1000};
+    nanosleep(&span, NULL);
+}
+
+/* Over a new connection: all that is in the log by now, durable, is to be on the bus. */
+static int look_at_log(struct sql *db, struct lane *lane, struct arena *arena, struct err *err)
+{
+    struct log_head head;
+    if (eventlog_head(db, arena, &head, err) != 0 || eventlog_fence(db, err) != 0)
+        return -1;
+    sql_reconnected(db);
+    atomic_store(&lane->committed, head.position);
+    atomic_store(&lane->published, UNKNOWN);
+    return 0;
+}
+
+/* One look, and what it finds to do: 0, or -1. */
+static int serve_once(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena, struct err *err)
+{
+    const struct event_list none = {0};
+    arena_reset(arena);
+    if (sql_reconnected(db) && look_at_log(db, lane, arena, err) != 0)
+        return -1;
+    if (atomic_load(&lane->published) != UNKNOWN && backlog(lane) <= 0) {
+        sleep_until_woken(lane);
+        return 0;
+    }
+    int status = step(bus, db, lane, arena, atomic_load(&lane->committed), &none, err);
+    if (status > 0 && backlog(lane) > 0)
+        gather();
+    return status < 0 ? -1 : 0;
+}
+
+void lane_serve(struct lane *lane, struct bus *bus, struct sql *db, struct arena *arena, bool (*going)(void),
+                void (*complain)(const struct err *err))
+{
+    struct err err;
+    bool held = false;
+    while (going() && !(held = take_over(lane, bus)))
+        ;
+    while (going()) {
+        atomic_store(&lane->due, clock_steady() + SLEEP_US + bus_patience(bus) + STUCK_US);
+        if (!bus_connected(bus) || resting(lane)) {
+            pause_for(PAUSE_US);
+        } else if (serve_once(bus, db, lane, arena, &err) != 0) {
+            give_up(lane);
+            complain(&err);
+        }
+    }
+    if (held)
+        pthread_mutex_unlock(&lane->lock);
 }
 
 int publish_missing(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena, int64_t upto,

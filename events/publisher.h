@@ -9,6 +9,10 @@
  * lock that makes them publish one after the other. It saves refusals; the order never depends on it. Who holds the
  * lock too long (stopped, or dead) is passed by. After a failure the lane rests, so that a dead bus costs a pool one
  * wait a second.
+ *
+ * A pool has a process that does nothing else (lane_serve): it holds the lane, sleeps, and is woken by who commits. A
+ * worker that publishes is one that does not answer. Without such a process, or when it has died or is stopped, whoever
+ * commits publishes.
  */
 #ifndef COURANT_EVENTS_PUBLISHER_H
 #define COURANT_EVENTS_PUBLISHER_H
@@ -31,6 +35,13 @@ int64_t lane_published(const struct lane *lane);
  */
 int publish_committed(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena,
                       const struct envelope *events, size_t count, struct err *err);
+
+/*
+ * Publishes for the pool while going(); complain is told each failure, ERR_CONFLICT for a bus of another history. When
+ * it begins, and when the database comes back, it brings the bus up to the end of the log, whoever left it behind.
+ */
+void lane_serve(struct lane *lane, struct bus *bus, struct sql *db, struct arena *arena, bool (*going)(void),
+                void (*complain)(const struct err *err));
 
 /* One step of bringing the bus up to a position that is durable: 1 it is there, 0 call again, -1 it cannot be done now.
  */

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "fcgi/publish.h"
 #include "fcgi/worker.h"
 
 #include <errno.h>
@@ -31,6 +32,15 @@ struct pool {
     sigset_t signals;
 };
 
+/* The last slot is that of the process that publishes, where there is more than one worker. */
+static int run_child(const struct pool *pool, const struct slot *slot)
+{
+    const struct pool_setup *setup = pool->setup;
+    if (pool->count > 1 && slot == &pool->slots[pool->count - 1])
+        return publish_run(setup->conf, setup->lane);
+    return worker_run(setup->conf, setup->listen_fd, setup->lane);
+}
+
 static void start(struct pool *pool, struct slot *slot)
 {
     pid_t parent = getpid();
@@ -43,7 +53,7 @@ static void start(struct pool *pool, struct slot *slot)
     } else if (slot->pid == 0) {
         /* A pool that dies takes its workers along; the check closes the gap before prctl. */
         prctl(PR_SET_PDEATHSIG, SIGTERM);
-        int status = getppid() == parent ? worker_run(pool->setup->conf, pool->setup->listen_fd, pool->setup->lane) : 1;
+        int status = getppid() == parent ? run_child(pool, slot) : 1;
         free(pool->slots);
         lane_free(&pool->setup->lane);
         exit(status);
@@ -150,14 +160,15 @@ static void handle(struct pool *pool, int number)
 
 int pool_run(struct pool_setup *setup)
 {
-    struct pool pool = {.setup = setup, .count = (size_t)setup->conf->fcgi_workers};
+    size_t workers = (size_t)setup->conf->fcgi_workers;
+    struct pool pool = {.setup = setup, .count = workers > 1 ? workers + 1 : workers};
     const struct timespec turn = {0, 100000000};
     pool.slots = calloc(pool.count, sizeof *pool.slots);
     if (pool.slots == NULL)
         return 1;
     sigfillset(&pool.signals);
     sigprocmask(SIG_BLOCK, &pool.signals, NULL);
-    log_info("%zu workers on %s", pool.count, setup->conf->fcgi_listen);
+    log_info("%zu workers on %s", workers, setup->conf->fcgi_listen);
     while (!pool.draining || alive(&pool) > 0) {
         start_due(&pool);
         int number = sigtimedwait(&pool.signals, NULL, &turn);

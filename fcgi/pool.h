@@ -1,5 +1,6 @@
 /*
- * The pool: forks workers, starts again those that end, and ends or replaces them on signals.
+ * The pool: forks workers and, for more than one, a process that publishes for them; starts again those that end, and
+ * ends or replaces them on signals.
  *
  * SIGTERM, SIGINT: every worker finishes its request; who has not after 20 s is killed. SIGHUP: the configuration is
  * read again and the workers are replaced one by one; one that cannot be read changes nothing.
