@@ -117,6 +117,13 @@ static void make_job(struct job *job, struct arena *arena)
         "UPDATE log_head SET position = p, hash = h WHERE one = 1; SET @courant_position = p; END; COMMIT; "           \
         "SELECT @courant_position; END"
 
+/* The same with log_head read and written by one UPDATE, and with variables of the session: fewer statements. */
+#define SHORTER                                                                                                        \
+    HANDLER INSERT_ARTICLE "; UPDATE log_head SET hash = (@g := UNHEX(SHA2(CONCAT(hash, $x), 256))), "                 \
+                           "hash = (@h := UNHEX(SHA2(CONCAT(hash, $y), 256))), position = (@p := position + 2) WHERE " \
+                           "one = 1; " INSERT_EVENT "(@p - 1, $1, @g); " INSERT_EVENT                                  \
+                           "(@p, $2, @h); COMMIT; SELECT @p; END"
+
 /* The position comes back as the «insert id» of the UPDATE, so that no further statement has to ask for it. */
 static const char *const STATEMENTS[] = {
     "START TRANSACTION",
@@ -130,6 +137,7 @@ static const char *const STATEMENTS[] = {
 enum { STATEMENTS_COUNT = sizeof STATEMENTS / sizeof *STATEMENTS, TELLS = 5 };
 
 static const char *const COMPOUND[] = {"BEGIN NOT ATOMIC " BODY};
+static const char *const UPDATE[] = {"BEGIN NOT ATOMIC " SHORTER};
 static const char *const CALL[] = {"CALL bench_append($a, $1, $2)"};
 
 enum way { WAIT_EACH, PIPELINED, TEXT };
@@ -141,6 +149,7 @@ static const struct form {
     size_t count;
 } FORMS[] = {
     {"compound", WAIT_EACH, COMPOUND, 1},
+    {"update", WAIT_EACH, UPDATE, 1},
     {"procedure", WAIT_EACH, CALL, 1},
     {"text", TEXT, STATEMENTS, STATEMENTS_COUNT},
     {"pipelined", PIPELINED, STATEMENTS, STATEMENTS_COUNT},
@@ -255,7 +264,7 @@ static void add_literal(struct buf *out, int value, void *context)
 
 /* ---- one append ------------------------------------------------------------------------------------------------ */
 
-/* The results of a statement: the one cell of the first that has rows, or else the insert id, where it is not 0. */
+/* Reads every result of a statement; one that has a row is the position. */
 static int take_results(MYSQL_STMT *handle, long long *position)
 {
     int more;
@@ -298,7 +307,8 @@ static int append_each(struct writer *writer, long long *position)
 
 /*
  * With MARIADB_OPT_SKIP_READ_RESPONSE mysql_stmt_execute only sends; the answer is read by a method of the connection,
- * which no function of the library wraps.
+ * which no function of the library wraps. This is for speed alone: after an error the server would run what is behind
+ * it all the same, and COMMIT a part, so Courant could not send an append so.
  */
 static int append_pipelined(struct writer *writer, long long *position)
 {
