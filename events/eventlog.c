@@ -1,10 +1,13 @@
 /* The event log. See eventlog.h. */
 #include "events/eventlog.h"
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fault.h"
 
 #include <string.h>
+
+enum { EVENTS_MOST = 16 };
 
 int eventlog_head(struct sql *db, struct arena *arena, struct log_head *head, struct err *err)
 {
@@ -94,17 +97,37 @@ int eventlog_fence(struct sql *db, struct err *err)
 }
 
 /*
- * p and h go through the chain in variables of the block, so that log_head is read once, under its lock, and written
- * once. Whatever fails, the batch's handler rolls back, and the position is as it was.
+ * One UPDATE reads log_head, takes the positions and goes through the chain: its assignments are made from left to
+ * right, so each hash is of the one before. The variables carry what it found to the INSERTs; they are emptied first,
+ * so that a missing row is an error (no position may be NULL) and never the positions of another batch.
  */
-static const char *const TAKE = "BEGIN DECLARE p BIGINT UNSIGNED; DECLARE h BINARY(32); "
-                                "SELECT position, hash INTO p, h FROM log_head WHERE one = 1 FOR UPDATE";
-static const char *const INSERT =
-    "SET p = p + 1, h = UNHEX(SHA2(CONCAT(h, ?), 256)); "
-    "INSERT INTO events (position, id, stream, version, type, audience, data, metadata, recorded_at, digest, hash) "
-    "VALUES (p, ?, ?, ?, ?, ?, ?, ?, ?, ?, h)";
-static const char *const GIVE = "UPDATE log_head SET position = p, hash = h WHERE one = 1; "
-                                "SET @courant_position = p; END";
+static void add_take(struct sql_batch *batch, const struct envelope *events, size_t count)
+{
+    struct buf text;
+    struct sql_arg digests[EVENTS_MOST];
+    buf_init(&text, sql_batch_arena(batch));
+    buf_puts(&text, "SET @courant_position = NULL; UPDATE log_head SET ");
+    for (size_t i = 0; i < count && i < EVENTS_MOST; i++) {
+        buf_printf(&text, "hash = (@courant_hash_%zu := UNHEX(SHA2(CONCAT(hash, ?), 256))), ", i);
+        digests[i] = SQL_BYTES(events[i].digest, SHA256_SIZE);
+    }
+    buf_printf(&text, "position = (@courant_position := position + %zu) WHERE one = 1", count);
+    buf_add(&text, "", 1);
+    sql_batch_add(batch, text.failed || count > EVENTS_MOST ? "" : text.data, digests, count);
+}
+
+static void add_insert(struct sql_batch *batch, const struct envelope *event, size_t i, size_t count)
+{
+    const char *text = arena_printf(
+        sql_batch_arena(batch),
+        "INSERT INTO events (position, id, stream, version, type, audience, data, metadata, recorded_at, digest, hash) "
+        "VALUES (@courant_position - %zu, ?, ?, ?, ?, ?, ?, ?, ?, ?, @courant_hash_%zu)",
+        count - 1 - i, i);
+    sql_batch_add(batch, text != NULL ? text : "",
+                  SQL_ARGS(SQL_TEXT(event->id), SQL_TEXT(event->stream), SQL_INT(event->version), SQL_TEXT(event->type),
+                           SQL_TEXT(event->audience), SQL_STR(event->data), SQL_STR(event->metadata),
+                           sql_moment(batch, event->recorded_at), SQL_BYTES(event->digest, SHA256_SIZE)));
+}
 
 /* Its name is what sql_duplicate_key gives. */
 static const char *const BEHIND = "IF NOT EXISTS (SELECT 1 FROM events WHERE stream = ? AND version = ?) THEN "
@@ -121,17 +144,11 @@ void eventlog_append(struct sql_batch *batch, const struct envelope *events, siz
 {
     if (expected > 0)
         sql_batch_add(batch, BEHIND, SQL_ARGS(SQL_TEXT(events[0].stream), SQL_INT(expected)));
-    sql_batch_add(batch, TAKE, NULL, 0);
+    add_take(batch, events, count);
     stay_if_due(batch, fault_due("position-taken"));
     for (size_t i = 0; i < count; i++) {
-        const struct envelope *event = &events[i];
-        sql_batch_add(batch, INSERT,
-                      SQL_ARGS(SQL_BYTES(event->digest, SHA256_SIZE), SQL_TEXT(event->id), SQL_TEXT(event->stream),
-                               SQL_INT(event->version), SQL_TEXT(event->type), SQL_TEXT(event->audience),
-                               SQL_STR(event->data), SQL_STR(event->metadata), sql_moment(batch, event->recorded_at),
-                               SQL_BYTES(event->digest, SHA256_SIZE)));
+        add_insert(batch, &events[i], i, count);
         stay_if_due(batch, fault_due("event-inserted"));
     }
-    sql_batch_add(batch, GIVE, NULL, 0);
     sql_batch_result(batch, "SELECT @courant_position");
 }

@@ -17,7 +17,8 @@
 
 enum {
     STUCK_US = 100000, /* a holder that has not moved for so long is passed by */
-    GATHER_US = 5000,
+    GATHER_US = 2000,
+    GATHER_SERVING_US = 5000,
     TURN_US = 10000,   /* how long one holder goes on when another could */
     HAND_OVER_MS = 20, /* how long that other waits for it */
     REST_US = 1000000,
@@ -182,12 +183,10 @@ static int step(struct bus *bus, struct sql *db, struct lane *lane, struct arena
     return 0;
 }
 
-/* More was committed meanwhile, so the pool is busy: a moment for some more of it makes one batch of what would be
- * many. */
-static void gather(void)
+static void pause_for(long microseconds)
 {
-    const struct timespec moment = {0, GATHER_US * 1000};
-    nanosleep(&moment, NULL);
+    const struct timespec span = {0, microseconds * 1000};
+    nanosleep(&span, NULL);
 }
 
 static int64_t backlog(const struct lane *lane)
@@ -208,7 +207,8 @@ static int publish_all(struct bus *bus, struct sql *db, struct lane *lane, struc
             return -1;
         if (status > 0 && atomic_load(&lane->committed) == upto)
             return 0;
-        gather();
+        /* More was committed meanwhile, so the pool is busy: some more of it makes one batch of what would be many. */
+        pause_for(GATHER_US);
         promise(lane, bus);
         if (clock_steady() - began > TURN_US) {
             atomic_store(&lane->tired, true);
@@ -279,12 +279,6 @@ static void sleep_until_woken(struct lane *lane)
     atomic_store(&lane->sleeping, false);
 }
 
-static void pause_for(long microseconds)
-{
-    const struct timespec span = {0, microseconds * 1000};
-    nanosleep(&span, NULL);
-}
-
 /* Over a new connection: all that is in the log by now, durable, is to be on the bus. */
 static int look_at_log(struct sql *db, struct lane *lane, struct arena *arena, struct err *err)
 {
@@ -310,7 +304,7 @@ static int serve_once(struct bus *bus, struct sql *db, struct lane *lane, struct
     }
     int status = step(bus, db, lane, arena, atomic_load(&lane->committed), &none, err);
     if (status > 0 && backlog(lane) > 0)
-        gather();
+        pause_for(GATHER_SERVING_US);
     return status < 0 ? -1 : 0;
 }
 
