@@ -1,7 +1,8 @@
 /*
  * courantctl verify: invariants 2, 4, 5 and 8, on a live system, in one pass.
  *
- * One connection holds a snapshot of the database, from which the log is read once, in order. Each event is checked
+ * One connection holds a snapshot of the database; the log is read once, in order, up to where it ends there (what is
+ * in the log never changes, so a second connection may read it ahead). Each event is checked
  * against its digest, the chain and the bus, and folded into the state of its stream. A stream whose row has the
  * version that its state has just reached is at its end: there the two are compared, and the state is let go. So memory
  * holds only the streams that are still open, and no more than a limit of them.
@@ -10,6 +11,7 @@
 
 #include "ctl/progress.h"
 #include "domain/model.h"
+#include "events/ahead.h"
 #include "events/bus.h"
 #include "events/fold.h"
 #include "events/states.h"
@@ -29,6 +31,7 @@ struct verify {
     struct bus *bus;
     struct bus_feed *feed;
     struct arena *arena; /* for one chunk */
+    struct ahead *ahead;
     struct states *states;
     struct progress progress;
     struct log_head head;
@@ -92,6 +95,8 @@ static int open_all(struct verify *v, struct err *err)
     if (bus_open(&v->bus, &v->ctl->conf, err) != 0 || bus_await(v->bus, err) != 0 || take_snapshot(v, err) != 0 ||
         find_start(v, err) != 0 || bus_last(v->bus, &v->bus_last, err) != 0)
         return -1;
+    if (ahead_open(&v->ahead, &v->ctl->conf, v->position, v->head.position, CHUNK, err) != 0)
+        return -1;
     progress_start(&v->progress, "verify", v->position, v->head.position);
     return v->bus_last >= v->from ? bus_subscribe(v->bus, v->from, &v->feed, err) : 0;
 }
@@ -100,6 +105,7 @@ static void close_all(struct verify *v)
 {
     progress_end(&v->progress);
     sql_rollback(v->ctl->db);
+    ahead_close(&v->ahead);
     bus_unsubscribe(&v->feed);
     bus_close(&v->bus);
     bus_end();
@@ -212,7 +218,7 @@ static int check_log(struct verify *v, struct err *err)
     struct event_list list;
     while (v->position < v->head.position) {
         arena_reset(v->arena);
-        if (eventlog_read(v->ctl->db, v->arena, v->position, CHUNK, &list, err) != 0)
+        if (ahead_next(v->ahead, &list, err) != 0)
             return -1;
         if (list.count == 0) {
             fail(err, ERR_CONFLICT, "position %" PRId64 " is missing from the log", v->position + 1);

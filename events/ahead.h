@@ -1,0 +1,20 @@
+/*
+ * Reading the log ahead: a thread with a connection of its own reads the next chunk while this one is worked on. For
+ * those who go through a log that is there already; what was in the log up to a position never changes.
+ */
+#ifndef COURANT_EVENTS_AHEAD_H
+#define COURANT_EVENTS_AHEAD_H
+
+#include "events/eventlog.h"
+
+struct ahead;
+
+/* Chunks of the events after `after`, up to `upto`. */
+int ahead_open(struct ahead **ahead, const struct conf *conf, int64_t after, int64_t upto, size_t chunk,
+               struct err *err);
+void ahead_close(struct ahead **ahead);
+
+/* The next chunk, up to the first gap, valid until the next call; empty at the end, and behind a gap. */
+int ahead_next(struct ahead *ahead, struct event_list *list, struct err *err);
+
+#endif
