@@ -25,11 +25,17 @@ trap cleanup EXIT
 "$root/dev" up >&2
 eval "$("$root/dev" env)"
 
-# The raw append has a database of its own: what it writes is not for the bus.
-mariadb --no-defaults -S "$COURANT_DB_SOCKET" -uroot -e "CREATE DATABASE IF NOT EXISTS courant_raw CHARACTER SET utf8mb4;
-    GRANT ALL ON courant_raw.* TO courant@localhost"
-sed 's/^name = courant$/name = courant_raw/' "$COURANT_CONFIG" >"$work/raw.conf"
-"$COURANT_CTL" --config "$work/raw.conf" migrate >&2
+# A database and a stream of the bus of their own, empty: its configuration is $work/NAME.conf.
+fresh() {
+    mariadb --no-defaults -S "$COURANT_DB_SOCKET" -uroot -e "DROP DATABASE IF EXISTS courant_$1;
+        CREATE DATABASE courant_$1 CHARACTER SET utf8mb4; GRANT ALL ON courant_$1.* TO courant@localhost"
+    sed "s/^name = courant\$/name = courant_$1/; s/^\[nats\]/[nats]\nstream = $1\nsubject = $1.events/" \
+        "$COURANT_CONFIG" >"$work/$1.conf"
+    "$COURANT_CTL" --config "$work/$1.conf" migrate >/dev/null
+    "$COURANT_CTL" --config "$work/$1.conf" bus rebuild --force >/dev/null
+}
+fresh raw
+fresh commands
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -96,11 +102,17 @@ for round in $(seq "$rounds"); do
     get=$(load "$COURANT_URL/api/articles/$article")
     raw=$("$work/build/bench_append" "$work/raw.conf" $clients "$seconds")
     post=$(load -s "$root/bench/post.lua" "$COURANT_URL/api/articles")
+    commands=$("$work/build/bench_commands" "$work/commands.conf" $clients 0 "$seconds")
+    projected=$("$work/build/bench_commands" "$work/commands.conf" 50 6 "$seconds")
     read -r p50 p99 longest < <("$work/build/bench_latency" 127.0.0.1 "$COURANT_DEV_PORT" "$COURANT_BENCH_TOKEN" 500 100)
     note hello "$hello"
     note get "$get"
     note raw "$raw"
     note post "$post"
+    note commands "$commands"
+    note commands_ratio "$(ratio "$commands" "$raw")"
+    note projected "$projected"
+    note projected_ratio "$(ratio "$projected" 66)"
     note get_ratio "$(ratio "$get" "$hello")"
     note post_ratio "$(ratio "$post" "$raw")"
     note post_hello_ratio "$(ratio "$post" "$hello")"
@@ -108,7 +120,7 @@ for round in $(seq "$rounds"); do
     note p50 "$p50"
     note p99 "$p99"
     note longest "$longest"
-    say "  hello $hello  get $get  raw $raw  post $post  latency $p50 / $p99 / $longest ms"
+    say "  hello $hello  get $get  raw $raw  post $post  commands $commands  50 writers and 6 readers $projected  latency $p50 / $p99 / $longest ms"
 done
 
 of() { median <"$work/figures/$1"; }
@@ -121,7 +133,51 @@ $clients clients, $seconds s a run, medians of $rounds rounds, $(nproc) cores fo
   raw append, one round trip          $(printf '%10.0f' "$(of raw)")                            1.000
   GET /api/articles/{id}              $(printf '%10.0f' "$(of get)")            $(of get_ratio)           $(of get_raw_ratio)
   POST /api/articles                  $(printf '%10.0f' "$(of post)")            $(of post_hello_ratio)           $(of post_ratio)
+  the same commands, without HTTP     $(printf '%10.0f' "$(of commands)")                            $(of commands_ratio)
+  50 writers, 6 projections           $(printf '%10.0f' "$(of projected)")   $(of projected_ratio) times the 66/s published for prooph on MariaDB
 
   commit to browser, 100 articles/s   p50 $(of p50) ms   p99 $(of p99) ms   longest $(of longest) ms
 T
-"$root/dev" ctl verify
+"$root/dev" ctl verify >&2
+
+# How the figures change with the log: the same measurements at 1,000 and at 1,000,000 events, in turn. The two logs are in
+# databases of their own on one server, whose buffer pool holds both.
+say "a log of 1,000,000 events: importing"
+mariadb --no-defaults -S "$COURANT_DB_SOCKET" -uroot -e "SET GLOBAL innodb_buffer_pool_size = ${COURANT_BENCH_POOL:-4294967296}"
+fresh long
+"$work/build/bench_generate" "${COURANT_BENCH_EVENTS:-1000000}" | "$COURANT_CTL" --config "$work/long.conf" import >&2
+"$COURANT_CTL" --config "$work/long.conf" bus rebuild >&2
+for round in $(seq "$rounds"); do
+    # What a round appends makes the short log long: each begins with a new one.
+    fresh short
+    "$work/build/bench_generate" 1000 | "$COURANT_CTL" --config "$work/short.conf" import >/dev/null
+    for log in short long; do
+        "$work/build/bench_length" "$work/$log.conf" 2 >"$work/length"
+        while read -r name figure; do note "${log}_$name" "$figure"; done <"$work/length"
+        note "${log}_append" "$("$work/build/bench_append" "$work/$log.conf" $clients 3)"
+    done
+    for name in append get replay; do
+        note "${name}_length" "$(ratio "$(tail -n 1 "$work/figures/long_$name")" "$(tail -n 1 "$work/figures/short_$name")")"
+    done
+done
+rate() { sed -n 's/.*[(, ]\([0-9][0-9]*\) events\/s.*/\1/p' | head -n 1; }
+peak() { /usr/bin/env bash -c 'exec 3>&1; "$@" >&3 & pid=$!; peak=0
+    while kill -0 $pid 2>/dev/null; do
+        now=$(sed -n "s/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p" /proc/$pid/status 2>/dev/null); peak=${now:-$peak}; sleep 0.05
+    done; wait $pid; echo "peak memory $((peak / 1024)) MB" >&2' peak "$@"; }
+for what in "rebuild --check" verify; do
+    # shellcheck disable=SC2086
+    out=$(peak "$COURANT_CTL" --config "$work/long.conf" $what 2>"$work/peak") || { say "$out"; exit 1; }
+    say "$out"
+    note "${what%% *}" "$(rate <<<"$out")"
+    note "${what%% *}_memory" "$(sed -n 's/peak memory //p' "$work/peak")"
+done
+cat <<T
+
+  a log of                                   1,000     1,000,000 events     ratio
+  append, $clients writers                  $(printf '%10.0f' "$(of short_append)")    $(printf '%10.0f' "$(of long_append)")/s            $(of append_length)
+  GET of one article (SQL and JSON)    $(printf '%10.0f' "$(of short_get)")    $(printf '%10.0f' "$(of long_get)")/s            $(of get_length)
+  replay of the last 100 events        $(printf '%10.0f' "$(of short_replay)")    $(printf '%10.0f' "$(of long_replay)")/s            $(of replay_length)
+
+  at 1,000,000 events: rebuild $(of rebuild) events/s with $(of rebuild_memory); verify, bus included, $(of verify) events/s with $(of verify_memory)
+T
