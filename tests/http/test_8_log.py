@@ -1,12 +1,14 @@
-"""The log as a whole: out and in, rebuilt, in its older form, and without events at all. On databases of their own."""
+"""The log as a whole: out and in, rebuilt, and in its older form. On databases of their own."""
 
+import hashlib
+import http.client
 import json
 import os
 import random
 import signal
 import socket
 import subprocess
-import time
+import threading
 
 import pytest
 
@@ -168,8 +170,8 @@ def test_streams_show_todays_form(old):
     with subprocess.Popen([program, "--config", old.config]) as notifier:
         try:
             site = type("Address", (), {"host": "127.0.0.1", "port": port})
-            until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, what="the notifier")
-            stream = until(lambda: try_stream(site), what="a stream")
+            until(lambda: is_ready(port), 30, "the notifier")
+            stream = Stream(site, "/events?after=0")
             stream.wait_for(published[-1]["position"])
             seen = [frame[2] for frame in stream.events if frame[1] == "article.published"]
             stream.close()
@@ -180,16 +182,20 @@ def test_streams_show_todays_form(old):
         assert event["data"]["published_at"] == event["timestamp"]
 
 
-def try_stream(site):
+def is_ready(port):
+    """Before it follows the log it tells every client to come back."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        return Stream(site, "/events?after=0")
-    except (OSError, AssertionError):
-        return None
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
 
 
 def test_a_newer_form_is_refused(old):
     """A log that a newer Courant wrote is not half understood."""
-    import hashlib
     line = json.loads(old.lines()[-1])
     event = {"id": "01a207b0-94ce-70dd-aa3a-a4b760f01e99", "type": "article.published", "stream": "article-x", "version": 1,
              "position": 21, "timestamp": line["timestamp"], "data": {}, "metadata": {"schema": 3}, "audience": "public"}
@@ -253,7 +259,6 @@ def generate(site, events):
 
 def test_rebuild_while_others_write(stack, admin):
     """No command fails, and what they write is in the new tables."""
-    import threading
     ended, failures, positions = threading.Event(), [], []
 
     def write(number):
