@@ -142,11 +142,11 @@ T
 
 # How the figures change with the log: the same measurements at 1,000 and at 1,000,000 events, in turn. The two logs are in
 # databases of their own on one server, whose buffer pool holds both.
-say "a log of 1,000,000 events: importing"
+events=${COURANT_BENCH_EVENTS:-1000000}
+say "a log of $events events: importing"
 mariadb --no-defaults -S "$COURANT_DB_SOCKET" -uroot -e "SET GLOBAL innodb_buffer_pool_size = ${COURANT_BENCH_POOL:-4294967296}"
 fresh long
-"$work/build/bench_generate" "${COURANT_BENCH_EVENTS:-1000000}" | "$COURANT_CTL" --config "$work/long.conf" import >&2
-"$COURANT_CTL" --config "$work/long.conf" bus rebuild >&2
+"$work/build/bench_generate" "$events" | "$COURANT_CTL" --config "$work/long.conf" import >&2
 for round in $(seq "$rounds"); do
     # What a round appends makes the short log long: each begins with a new one.
     fresh short
@@ -160,6 +160,7 @@ for round in $(seq "$rounds"); do
         note "${name}_length" "$(ratio "$(tail -n 1 "$work/figures/long_$name")" "$(tail -n 1 "$work/figures/short_$name")")"
     done
 done
+"$COURANT_CTL" --config "$work/long.conf" bus rebuild >&2
 rate() { sed -n 's/.*[(, ]\([0-9][0-9]*\) events\/s.*/\1/p' | head -n 1; }
 peak() { /usr/bin/env bash -c 'exec 3>&1; "$@" >&3 & pid=$!; peak=0
     while kill -0 $pid 2>/dev/null; do
@@ -174,10 +175,10 @@ for what in "rebuild --check" verify; do
 done
 cat <<T
 
-  a log of                                   1,000     1,000,000 events     ratio
+  a log of                                   1,000    $(printf '%10d' "$events") events     ratio
   append, $clients writers                  $(printf '%10.0f' "$(of short_append)")    $(printf '%10.0f' "$(of long_append)")/s            $(of append_length)
   GET of one article (SQL and JSON)    $(printf '%10.0f' "$(of short_get)")    $(printf '%10.0f' "$(of long_get)")/s            $(of get_length)
   replay of the last 100 events        $(printf '%10.0f' "$(of short_replay)")    $(printf '%10.0f' "$(of long_replay)")/s            $(of replay_length)
 
-  at 1,000,000 events: rebuild $(of rebuild) events/s with $(of rebuild_memory); verify, bus included, $(of verify) events/s with $(of verify_memory)
+  at $events events: rebuild $(of rebuild) events/s, $(of rebuild_memory) MB at most; verify, bus included, $(of verify) events/s, $(of verify_memory) MB
 T
