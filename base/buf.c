@@ -1,6 +1,8 @@
 /* Growing bytes in an arena. See buf.h. */
 #include "base/buf.h"
 
+#include "base/clock.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -100,6 +102,29 @@ void buf_json(struct buf *buf, const char *data, size_t len)
 void buf_json_z(struct buf *buf, const char *text)
 {
     buf_json(buf, text, strlen(text));
+}
+
+void buf_moment(struct buf *buf, int64_t moment)
+{
+    char text[CLOCK_TEXT];
+    if (moment == INT64_MIN) {
+        buf_puts(buf, "null");
+        return;
+    }
+    clock_rfc3339(moment, text);
+    buf_printf(buf, "\"%s\"", text);
+}
+
+void buf_words(struct buf *buf, const char *words)
+{
+    buf_puts(buf, "[");
+    for (const char *at = words; *at != '\0';) {
+        size_t len = strcspn(at, " ");
+        buf_json(buf, at, len);
+        at += len + strspn(at + len, " ");
+        buf_puts(buf, *at != '\0' ? "," : "");
+    }
+    buf_puts(buf, "]");
 }
 
 struct str buf_str(const struct buf *buf)

@@ -12,6 +12,8 @@
 
 #include "base/arena.h"
 
+#include <stdint.h>
+
 struct buf {
     struct arena *arena;
     char *data;
@@ -27,6 +29,11 @@ void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(
 /* A JSON string with its quotes (RFC 8259, section 7); data is UTF-8. */
 void buf_json(struct buf *buf, const char *data, size_t len);
 void buf_json_z(struct buf *buf, const char *text);
+
+/* A moment as a JSON string, INT64_MIN as null. */
+void buf_moment(struct buf *buf, int64_t moment);
+/* «a b» as ["a","b"]. */
+void buf_words(struct buf *buf, const char *words);
 
 struct str buf_str(const struct buf *buf);
 

@@ -1,6 +1,8 @@
 /* Strict JSON. See json.h. */
 #include "base/json.h"
 
+#include "base/clock.h"
+
 #include <string.h>
 
 struct scan {
@@ -380,6 +382,11 @@ int64_t json_whole(struct str raw)
         value = value * 10 + (raw.data[i] - '0');
     }
     return value;
+}
+
+int64_t json_moment(struct str raw)
+{
+    return raw.len > 2 && raw.data[0] == '"' ? clock_parse(raw.data + 1, raw.len - 2) : INT64_MIN;
 }
 
 struct str json_string(struct json_object *object, const char *name)

@@ -37,6 +37,8 @@ void json_members(struct str object, const char *const *names, struct str *value
 struct str json_text(struct arena *arena, struct str raw);
 /* A whole number of at most 18 digits from its raw bytes; -1 for anything else. */
 int64_t json_whole(struct str raw);
+/* A moment from the raw bytes of a string; INT64_MIN for null and for what is no time. */
+int64_t json_moment(struct str raw);
 
 /* The string of a member, or {NULL, 0} where it is missing or no string. Lives as long as the object. */
 struct str json_string(struct json_object *object, const char *name);

@@ -40,12 +40,6 @@ static bool take_author(struct article *article, const struct str *raw, const ch
     return article->id != NULL && article->author_id != NULL && article->author_name != NULL;
 }
 
-/* NULL and what is no time are INT64_MIN. */
-static int64_t moment_of(struct str raw)
-{
-    return raw.len > 2 && raw.data[0] == '"' ? clock_parse(raw.data + 1, raw.len - 2) : INT64_MIN;
-}
-
 int article_created(void *state, const struct envelope *event, struct arena *arena, struct err *err)
 {
     struct article *article = state;
@@ -69,9 +63,9 @@ int article_imported(void *state, const struct envelope *event, struct arena *ar
         return lacking(event, err);
     article->status = json_text(arena, raw[STATUS]).data;
     article->revision = json_whole(raw[REVISION]);
-    article->created_at = moment_of(raw[CREATED_AT]);
-    article->updated_at = moment_of(raw[UPDATED_AT]);
-    article->published_at = moment_of(raw[PUBLISHED_AT]);
+    article->created_at = json_moment(raw[CREATED_AT]);
+    article->updated_at = json_moment(raw[UPDATED_AT]);
+    article->published_at = json_moment(raw[PUBLISHED_AT]);
     if (article->status == NULL || article->revision < 0 || article->created_at == INT64_MIN ||
         article->updated_at == INT64_MIN)
         return lacking(event, err);
@@ -103,7 +97,7 @@ int article_published(void *state, const struct envelope *event, struct arena *a
     struct article *article = state;
     (void)arena;
     article->status = "published";
-    article->published_at = moment_of(json_member(event->data, "published_at"));
+    article->published_at = json_moment(json_member(event->data, "published_at"));
     article->updated_at = event->recorded_at;
     return article->published_at != INT64_MIN ? 0 : lacking(event, err);
 }

@@ -1,5 +1,4 @@
 /* The read model of the article streams: the table `articles`, and an article as JSON. */
-#include "base/clock.h"
 #include "domain/article.h"
 
 #include <inttypes.h>
@@ -9,17 +8,6 @@ static void add_text(struct buf *buf, const char *name, struct str text)
 {
     buf_printf(buf, ",\"%s\":", name);
     buf_json(buf, text.data, text.len);
-}
-
-static void add_moment(struct buf *buf, const char *name, int64_t moment)
-{
-    char text[CLOCK_TEXT];
-    if (moment == INT64_MIN) {
-        buf_printf(buf, ",\"%s\":null", name);
-        return;
-    }
-    clock_rfc3339(moment, text);
-    buf_printf(buf, ",\"%s\":\"%s\"", name, text);
 }
 
 static void add_members(struct buf *buf, const struct article *article, bool with_content)
@@ -35,10 +23,13 @@ static void add_members(struct buf *buf, const struct article *article, bool wit
     buf_printf(buf, ",\"author\":{\"id\":\"%s\",\"username\":", article->author_id);
     buf_json_z(buf, article->author_name);
     buf_printf(buf, "},\"status\":\"%s\"", article->status);
-    add_moment(buf, "published_at", article->published_at);
+    buf_puts(buf, ",\"published_at\":");
+    buf_moment(buf, article->published_at);
     buf_printf(buf, ",\"version\":%" PRId64, article->version);
-    add_moment(buf, "created_at", article->created_at);
-    add_moment(buf, "updated_at", article->updated_at);
+    buf_puts(buf, ",\"created_at\":");
+    buf_moment(buf, article->created_at);
+    buf_puts(buf, ",\"updated_at\":");
+    buf_moment(buf, article->updated_at);
 }
 
 void article_json(struct buf *buf, const struct article *article, bool with_content)

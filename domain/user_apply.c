@@ -1,5 +1,4 @@
 /* What each event makes of a user. */
-#include "base/clock.h"
 #include "base/json.h"
 #include "domain/user.h"
 
@@ -45,12 +44,6 @@ static const char *words(struct arena *arena, struct str array)
     return array.len > 1 && array.data[0] == '[' ? text : NULL;
 }
 
-static int64_t moment(const struct envelope *event, const char *name)
-{
-    struct str raw = json_member(event->data, name);
-    return raw.len > 2 && raw.data[0] == '"' ? clock_parse(raw.data + 1, raw.len - 2) : INT64_MIN;
-}
-
 int user_imported(void *state, const struct envelope *event, struct arena *arena, struct err *err)
 {
     struct user *user = state;
@@ -58,9 +51,9 @@ int user_imported(void *state, const struct envelope *event, struct arena *arena
                           .username = member(event, arena, "username", err),
                           .email = member(event, arena, "email", err),
                           .permissions = words(arena, json_member(event->data, "permissions")),
-                          .created_at = moment(event, "created_at"),
-                          .updated_at = moment(event, "updated_at"),
-                          .last_login_at = moment(event, "last_login_at")};
+                          .created_at = json_moment(json_member(event->data, "created_at")),
+                          .updated_at = json_moment(json_member(event->data, "updated_at")),
+                          .last_login_at = json_moment(json_member(event->data, "last_login_at"))};
     if (user->id == NULL || user->username == NULL || user->email == NULL)
         return -1;
     if (user->permissions == NULL || user->created_at == INT64_MIN || user->updated_at == INT64_MIN)

@@ -1,20 +1,7 @@
 /* The read model of the user streams: the table `users`, a user as JSON, and the query by name. */
-#include "base/clock.h"
 #include "domain/user.h"
 
 #include <inttypes.h>
-#include <string.h>
-
-static void add_moment(struct buf *buf, const char *name, int64_t moment)
-{
-    char text[CLOCK_TEXT];
-    if (moment == INT64_MIN) {
-        buf_printf(buf, ",\"%s\":null", name);
-        return;
-    }
-    clock_rfc3339(moment, text);
-    buf_printf(buf, ",\"%s\":\"%s\"", name, text);
-}
 
 static void add_members(struct buf *buf, const struct user *user)
 {
@@ -22,16 +9,13 @@ static void add_members(struct buf *buf, const struct user *user)
     buf_json_z(buf, user->username);
     buf_puts(buf, ",\"email\":");
     buf_json_z(buf, user->email);
-    buf_puts(buf, ",\"permissions\":[");
-    for (const char *at = user->permissions; *at != '\0';) {
-        size_t len = strcspn(at, " ");
-        buf_json(buf, at, len);
-        at += len + strspn(at + len, " ");
-        buf_puts(buf, *at != '\0' ? "," : "");
-    }
-    buf_printf(buf, "],\"version\":%" PRId64, user->version);
-    add_moment(buf, "created_at", user->created_at);
-    add_moment(buf, "updated_at", user->updated_at);
+    buf_puts(buf, ",\"permissions\":");
+    buf_words(buf, user->permissions);
+    buf_printf(buf, ",\"version\":%" PRId64, user->version);
+    buf_puts(buf, ",\"created_at\":");
+    buf_moment(buf, user->created_at);
+    buf_puts(buf, ",\"updated_at\":");
+    buf_moment(buf, user->updated_at);
 }
 
 static void json(struct buf *buf, const void *state)
@@ -44,7 +28,8 @@ static void whole_json(struct buf *buf, const void *state)
 {
     const struct user *user = state;
     add_members(buf, user);
-    add_moment(buf, "last_login_at", user->last_login_at);
+    buf_puts(buf, ",\"last_login_at\":");
+    buf_moment(buf, user->last_login_at);
     buf_puts(buf, "}");
 }
 

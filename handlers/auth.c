@@ -19,14 +19,9 @@ static void add_user(struct buf *buf, const struct actor *actor)
 {
     buf_printf(buf, "{\"id\":\"%s\",\"username\":", actor->user_id);
     buf_json_z(buf, actor->username);
-    buf_puts(buf, ",\"permissions\":[");
-    for (const char *at = actor->permissions; *at != '\0';) {
-        size_t len = strcspn(at, " ");
-        buf_json(buf, at, len);
-        at += len + strspn(at + len, " ");
-        buf_puts(buf, *at != '\0' ? "," : "");
-    }
-    buf_puts(buf, "]}");
+    buf_puts(buf, ",\"permissions\":");
+    buf_words(buf, actor->permissions);
+    buf_puts(buf, "}");
 }
 
 /*
