@@ -12,18 +12,18 @@
 enum { ARENA_LIMIT = 512 * 1024 * 1024 };
 
 static const struct {
-    const char *name, *summary;
+    const char *name, *arguments, *summary;
     int (*run)(struct ctl *ctl, int argc, char **argv);
 } COMMANDS[] = {
-    {"adopt", "bring rows that were written in direct mode into the log [MODEL...]", ctl_adopt},
-    {"bus", "status | rebuild [--force]: the bus beside the log, and filling it", ctl_bus},
-    {"events", "print the log [--after POSITION] [--stream STREAM] [--type TYPE] [--follow]", ctl_events},
-    {"export", "write the whole log as JSON lines [FILE]", ctl_export},
-    {"import", "append a log that was exported [FILE]", ctl_import},
-    {"migrate", "bring the database's schema forward [--dry-run]", ctl_migrate},
-    {"rebuild", "make read models again from the log [--check] [MODEL...]", ctl_rebuild},
-    {"user", "user add NAME --email E [--admin]", ctl_user},
-    {"verify", "prove that log, read models and bus agree [--from POSITION]", ctl_verify},
+    {"adopt", "[MODEL...]", "bring rows that were written in direct mode into the log", ctl_adopt},
+    {"bus", "status | rebuild [--force]", "compare the bus with the log; fill it from the log", ctl_bus},
+    {"events", "[--after N] [--stream S] [--type T] [--follow]", "print the log", ctl_events},
+    {"export", "[FILE]", "write the whole log as JSON lines", ctl_export},
+    {"import", "[FILE]", "append a log that was exported", ctl_import},
+    {"migrate", "[--dry-run] [--from FOLDER]", "bring the database's schema forward", ctl_migrate},
+    {"rebuild", "[--check] [MODEL...]", "make read models again from the log", ctl_rebuild},
+    {"user", "add NAME --email E [--admin] [--password-stdin]", "open an account", ctl_user},
+    {"verify", "[--from POSITION]", "prove that log, read models and bus agree", ctl_verify},
 };
 
 enum { COMMAND_COUNT = sizeof COMMANDS / sizeof COMMANDS[0] };
@@ -32,7 +32,7 @@ static void help(FILE *out)
 {
     fprintf(out, "usage: courantctl [--config FILE] COMMAND [ARGUMENT...]\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        fprintf(out, "  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+        fprintf(out, "  %s %s\n      %s\n", COMMANDS[i].name, COMMANDS[i].arguments, COMMANDS[i].summary);
     fprintf(out, "\nExit status: 0 done, 1 refused or different, 2 could not be done. See courantctl(8).\n");
 }
 
