@@ -78,6 +78,8 @@ class Client(threading.Thread):
         headers = {"Idempotency-Key": sent.key}
         if sent.version is not None:
             headers["If-Match"] = f'"v{sent.version}"'
+        if self.dice.random() < 0.03:
+            self.hang_up(sent, headers)
         began = time.monotonic()
         while sent.answer is None:
             sent.tries += 1
@@ -100,6 +102,19 @@ class Client(threading.Thread):
             self.log_in()
             return None
         return answer
+
+    def hang_up(self, sent, headers):
+        """Goes away without the answer; the command is asked for again while the first try may still run."""
+        stack = self.machine.stack
+        connection = http.client.HTTPConnection(stack.host, stack.port, timeout=5)
+        try:
+            connection.request("POST", sent.path, json.dumps(sent.payload),
+                               {**headers, "Content-Type": "application/json", "Authorization": f"Bearer {self.http.token}"})
+            time.sleep(self.dice.uniform(0, 0.02))
+        except (OSError, http.client.HTTPException):
+            pass
+        finally:
+            connection.close()
 
     def get(self, path):
         while True:
@@ -223,22 +238,29 @@ class Reader(threading.Thread):
 
 
 class Faults(threading.Thread):
-    """Strikes one fault after the other, each kind once in random order, then all again."""
+    """Strikes one fault after the other, each kind once in random order, then all again. Two of them, for the servers and
+    for what they do, strike at once."""
 
-    def __init__(self, machine):
+    def __init__(self, machine, servers):
         super().__init__(daemon=True)
         self.machine, self.stack = machine, machine.stack
-        self.dice = random.Random(f"{machine.seed} faults")
+        self.dice = random.Random(f"{machine.seed} faults {servers}")
         self.struck, self.fault, self.deck, self.deleted = collections.Counter(), None, [], False
-        self.kinds = {"kill a worker": self.kill_worker, "kill all workers": self.kill_workers,
-                      "stop a worker": self.stop_worker, "kill the pool": self.kill_pool,
-                      "kill the notifier": lambda: self.kill("notifier"), "restart the notifier": lambda: self.restart("notifier"),
-                      "stop the notifier": lambda: self.pause("notifier"),
-                      "kill nats": lambda: self.kill("nats"), "stop nats": lambda: self.pause("nats"),
-                      "kill mariadb": lambda: self.kill("mariadb"), "stop mariadb": lambda: self.pause("mariadb"),
-                      "delete the bus": self.delete_bus, "cut a commit": self.cut_commit, "cut connections": self.cut_idle}
+        self.kinds = self.of_servers() if servers else self.of_steps()
+
+    def of_servers(self):
+        return {"kill the pool": self.kill_pool, "kill the notifier": lambda: self.kill("notifier"),
+                "restart the notifier": lambda: self.restart("notifier"), "stop the notifier": lambda: self.pause("notifier"),
+                "kill nats": lambda: self.kill("nats"), "stop nats": lambda: self.pause("nats"),
+                "kill mariadb": lambda: self.kill("mariadb"), "stop mariadb": lambda: self.pause("mariadb"),
+                "delete the bus": self.delete_bus}
+
+    def of_steps(self):
+        kinds = {"kill a worker": self.kill_worker, "kill all workers": self.kill_workers, "stop a worker": self.stop_worker,
+                 "cut a commit": self.cut_commit, "cut connections": self.cut_idle}
         for point in "before-commit", "after-commit", "before-publish", "mid-publish", "position-taken", "event-inserted":
-            self.kinds[f"exit {point}"] = lambda point=point: self.plant(point)
+            kinds[f"exit {point}"] = lambda point=point: self.plant(point)
+        return kinds
 
     def run(self):
         try:
@@ -253,8 +275,8 @@ class Faults(threading.Thread):
             self.fault = fault
 
     def root(self, text):
-        return subprocess.run(["mariadb", "--no-defaults", "-S", self.stack.env["COURANT_DB_SOCKET"], "-uroot", "-N", "-B", "-e",
-                               text], capture_output=True, text=True, timeout=60).stdout.split()
+        return subprocess.run(["mariadb", "--no-defaults", "-S", self.stack.env["COURANT_DB_SOCKET"], "-uroot", "-N", "-B",
+                               "--delimiter=//", "-e", text], capture_output=True, text=True, timeout=60).stdout.split()
 
     @staticmethod
     def send(pid, number):
@@ -264,7 +286,13 @@ class Faults(threading.Thread):
             pass
 
     def workers(self):
-        return self.stack.workers()
+        """Those of the moment; the pool may be between two lives."""
+        def some():
+            try:
+                return self.stack.workers()
+            except (OSError, ValueError, IndexError):
+                return None
+        return until(some, 30, "workers")
 
     def kill_worker(self):
         self.send(self.dice.choice(self.workers()), signal.SIGKILL)
@@ -315,10 +343,11 @@ class Faults(threading.Thread):
         self.stack.dev("start", "nats")
 
     def cut_commit(self):
-        """The server looks for a command's batch that is under way, and kills its connection there."""
-        self.root("BEGIN NOT ATOMIC DECLARE c BIGINT; DECLARE n INT DEFAULT 0; WHILE c IS NULL AND n < 20000 DO SELECT id INTO c "
-                  "FROM information_schema.processlist WHERE user = 'courant' AND command = 'Execute' AND "
-                  "info LIKE 'BEGIN NOT ATOMIC DECLARE EXIT%' LIMIT 1; SET n = n + 1; END WHILE; KILL c; END")
+        """The server looks for a command that is being committed, and kills its connection there."""
+        found = self.root("BEGIN NOT ATOMIC DECLARE c BIGINT; DECLARE n INT DEFAULT 0; WHILE c IS NULL AND n < 20000 DO "
+                          "SELECT id INTO c FROM information_schema.processlist WHERE user = 'courant' AND state = 'Commit' "
+                          "LIMIT 1; SET n = n + 1; END WHILE; KILL c; SELECT c; END")
+        return bool(found and found[0] != "NULL")
 
     def cut_idle(self):
         for number in self.root("SELECT id FROM information_schema.processlist WHERE user = 'courant'"):
@@ -358,22 +387,23 @@ class Machine:
         self.readers = [Reader(self, "administrator", "/events?topic=all", admin), Reader(self, "anonymous", "/events", None),
                         Reader(self, "plain user", "/events?topic=articles", plain),
                         Reader(self, "another anonymous", "/events?topic=articles", None)]
-        self.faults = Faults(self)
-        for thread in *self.readers, *self.clients, self.faults:
+        self.faults = [Faults(self, True), Faults(self, False)]
+        for thread in *self.readers, *self.clients, *self.faults:
             thread.start()
         ended = time.monotonic() + self.seconds
-        until(lambda: time.monotonic() > ended or any(t.fault for t in (*self.clients, *self.readers, self.faults)),
+        until(lambda: time.monotonic() > ended or any(t.fault for t in (*self.clients, *self.readers, *self.faults)),
               self.seconds + 10, "the time")
         self.calm.set()
-        self.faults.join(90)
+        for faults in self.faults:
+            faults.join(90)
         self.lifted = time.monotonic()
         self.ended.set()
         for client in self.clients:
             client.join(ANSWER_WITHIN + 30)
-        for thread in *self.clients, *self.readers, self.faults:
+        for thread in *self.clients, *self.readers, *self.faults:
             if thread.fault:
                 raise Wrong(f"{type(thread).__name__} {thread.name}: {thread.fault!r}")
-        if any(thread.is_alive() for thread in (*self.clients, self.faults)):
+        if any(thread.is_alive() for thread in (*self.clients, *self.faults)):
             raise Wrong("a client or the faults did not come to an end")
 
     def check(self):
@@ -395,6 +425,9 @@ class Machine:
         for event in events:
             if event["type"] in ("article.created", "article.updated"):
                 titled[event["data"]["title"]].append(event)
+        unasked = set(titled) - {sent.marker for sent in self.sent() if sent.answer.status < 300}
+        if unasked:
+            raise Wrong(f"nobody was told that these were done: {sorted(unasked)[:5]}")
         published = collections.Counter(event["stream"] for event in events if event["type"] == "article.published")
         for sent in self.sent():
             done = sent.answer.status < 300
@@ -447,7 +480,7 @@ class Machine:
         acknowledged = sum(sent.answer.status < 300 for sent in self.sent())
         if acknowledged < self.seconds:
             raise Wrong(f"only {acknowledged} commands were acknowledged")
-        missing = sorted(set(self.faults.kinds) - set(self.faults.struck))
+        missing = sorted(kind for faults in self.faults for kind in faults.kinds if not faults.struck[kind])
         if self.seconds >= 60 and self.stack.slow == 1 and missing:
             raise Wrong(f"these faults did not strike: {missing}")
 
@@ -457,7 +490,8 @@ class Machine:
         print(f"commands {len(sent)}: " + ", ".join(f"{status} × {count}" for status, count in sorted(by_status.items())))
         print(f"tries    {sum(command.tries for command in sent)}; the longest command took "
               f"{max((command.seconds for command in sent), default=0):.1f} s")
-        print("faults   " + ", ".join(f"{kind} × {count}" for kind, count in sorted(self.faults.struck.items())))
+        print("faults   " + ", ".join(f"{kind} × {count}" for faults in self.faults
+                                      for kind, count in sorted(faults.struck.items())))
         print("streams  " + ", ".join(f"{reader.name}: {len(reader.ids)} events, {reader.reconnects} times taken up again"
                                       for reader in self.readers))
 
