@@ -60,11 +60,20 @@ static int digits(const char *text, int count)
 
 int64_t clock_parse(const char *text, size_t len)
 {
-    if ((len != 26 && !(len == 27 && text[26] == 'Z')) || text[4] != '-' || text[7] != '-' ||
-        (text[10] != 'T' && text[10] != ' ') || text[13] != ':' || text[16] != ':' || text[19] != '.')
+    if (len > 0 && text[len - 1] == 'Z')
+        len--;
+    if (len < 19 || len > 26 || len == 20 || text[4] != '-' || text[7] != '-' || (text[10] != 'T' && text[10] != ' ') ||
+        text[13] != ':' || text[16] != ':' || (len > 19 && text[19] != '.'))
         return INT64_MIN;
-    int part[] = {digits(text, 4),      digits(text + 5, 2),  digits(text + 8, 2), digits(text + 11, 2),
-                  digits(text + 14, 2), digits(text + 17, 2), digits(text + 20, 6)};
+    int part[] = {digits(text, 4),
+                  digits(text + 5, 2),
+                  digits(text + 8, 2),
+                  digits(text + 11, 2),
+                  digits(text + 14, 2),
+                  digits(text + 17, 2),
+                  len > 19 ? digits(text + 20, (int)len - 20) : 0};
+    for (size_t i = len; len > 19 && i < 26; i++)
+        part[6] *= 10;
     for (size_t i = 0; i < sizeof part / sizeof part[0]; i++)
         if (part[i] < 0)
             return INT64_MIN;

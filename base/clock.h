@@ -20,7 +20,7 @@ void clock_rfc3339(int64_t moment, char text[CLOCK_TEXT]);
 /* «2026-01-31 12:00:00.000001», as DATETIME(6) takes and gives it. */
 void clock_sql(int64_t moment, char text[CLOCK_TEXT]);
 
-/* Reads either form; returns INT64_MIN where the text is neither. */
+/* Reads either form, with up to six decimals or none; returns INT64_MIN where the text is neither. */
 int64_t clock_parse(const char *text, size_t len);
 
 #endif

@@ -20,25 +20,44 @@
 
 enum { ARENA_LIMIT = 4 * 1024 * 1024, CONTENT = 900 };
 
+/* Words as of a language of some 4,000 of them, and lines. */
+static void write_prose(char *text, size_t len)
+{
+    static const char *const syllables[] = {"ka", "lo", "ri",  "ten", "mu", "sa", "vor", "nei",
+                                            "di", "pe", "gra", "shi", "el", "tu", "bo",  "ness"};
+    size_t at = 0;
+    while (at + 16 < len) {
+        unsigned char r[4];
+        crypt_random(r, sizeof r);
+        at += (size_t)snprintf(text + at, len - at, "%s%s%s%s", syllables[r[0] & 15], syllables[r[1] & 15],
+                               syllables[r[2] & 15], r[3] < 20 ? ".\n\n" : " ");
+    }
+    memset(text + at, '.', len - at);
+    text[len] = '\0';
+}
+
 static void make_event(struct arena *arena, struct envelope *event, const char *article, int version)
 {
     char content[CONTENT + 1];
-    memset(content, 'x', CONTENT);
-    content[CONTENT] = '\0';
+    struct buf json;
+    write_prose(content, CONTENT);
+    buf_init(&json, arena);
+    buf_json_z(&json, content);
+    buf_add(&json, "", 1);
+    const char *content_json = json.data != NULL ? json.data : "\"\"";
     id_new(event->id);
     event->stream = arena_printf(arena, "article-%s", article);
     event->version = version;
     event->type = version == 1 ? "article.created" : "article.revision_created";
     event->audience = "user:01a2071b-f843-7645-a001-b20b639515c1 permission:article_edit_any";
-    event->data =
-        str_of(version == 1
-                   ? arena_printf(
-                         arena,
-                         "{\"id\":\"%s\",\"title\":\"Bench\",\"subtitle\":\"\",\"lead\":\"A lead\",\"content\":\"%s\","
-                         "\"tags\":[\"a\"],\"author\":{\"id\":\"01a2071b-f843-7645-a001-b20b639515c1\","
-                         "\"username\":\"bench\"}}",
-                         article, content)
-                   : arena_printf(arena, "{\"id\":\"%s\",\"revision\":1}", article));
+    event->data = str_of(
+        version == 1
+            ? arena_printf(arena,
+                           "{\"id\":\"%s\",\"title\":\"Bench\",\"subtitle\":\"\",\"lead\":\"A lead\",\"content\":%s,"
+                           "\"tags\":[\"a\"],\"author\":{\"id\":\"01a2071b-f843-7645-a001-b20b639515c1\","
+                           "\"username\":\"bench\"}}",
+                           article, content_json)
+            : arena_printf(arena, "{\"id\":\"%s\",\"revision\":1}", article));
     event->metadata = STR("{\"user_id\":\"01a2071b-f843-7645-a001-b20b639515c1\",\"session_id\":"
                           "\"01a2071b-f843-7645-a001-b20b639515c2\",\"source\":\"http\",\"trace_id\":"
                           "\"4bf92f3577b34da6a3ce929d0e0e4736\"}");

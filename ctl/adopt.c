@@ -46,7 +46,7 @@ static int adopt_model(struct ctl *ctl, const struct read_model *rows, struct ar
             snprintf(after, sizeof after, "%s", SQL_CELL(&found, i, 0).data);
         }
     } while (found.count == ADOPT_PAGE);
-    printf("adopted  %s: %" PRId64 " rows\n", rows->name, count);
+    printf("adopted  %s: %" PRId64 " row%s\n", rows->name, count, count == 1 ? "" : "s");
     return 0;
 }
 
@@ -57,7 +57,7 @@ int ctl_adopt(struct ctl *ctl, int argc, char **argv)
     int status = arena != NULL ? 0 : fail(&err, ERR_UNAVAILABLE, "no memory");
     for (int i = 1; i < argc; i++)
         if (model_named(&MODEL, argv[i]) == NULL) {
-            fprintf(stderr, "courantctl: there is no read model %s\n", argv[i]);
+            ctl_no_model(argv[i]);
             arena_free(&arena);
             return ctl_usage(USAGE);
         }

@@ -30,6 +30,8 @@ int ctl_verify(struct ctl *ctl, int argc, char **argv);
 /* Says what went wrong on standard error; returns CTL_REFUSED for what the operator asked, CTL_FAILED for the rest. */
 int ctl_error(const struct err *err);
 int ctl_usage(const char *usage);
+/* Says that there is no such read model, and which there are. */
+void ctl_no_model(const char *name);
 
 /* A position that an operator has typed; false for what is none. */
 bool ctl_position(const char *text, int64_t *position);

@@ -10,7 +10,7 @@
 
 enum { CHUNK = 200, TURN_US = 1000000 };
 
-static const char USAGE[] = "events [--after POSITION] [--stream STREAM] [--type TYPE] [--follow]";
+static const char USAGE[] = "events [--after N] [--stream STREAM] [--type TYPE] [--follow]";
 
 struct wish {
     int64_t after;

@@ -1,6 +1,8 @@
 /* courantctl: the table of its commands. */
 #include "ctl/ctl.h"
 
+#include "domain/model.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +23,9 @@ static const struct {
     {"export", "[FILE]", "write the whole log as JSON lines", ctl_export},
     {"import", "[FILE]", "append a log that was exported", ctl_import},
     {"migrate", "[--dry-run] [--from FOLDER]", "bring the database's schema forward", ctl_migrate},
-    {"rebuild", "[--check] [MODEL...]", "make read models again from the log", ctl_rebuild},
+    {"rebuild", "[--check | --force] [MODEL...]", "make read models again from the log", ctl_rebuild},
     {"user", "add NAME --email E [--admin] [--password-stdin]", "open an account", ctl_user},
-    {"verify", "[--from POSITION]", "prove that log, read models and bus agree", ctl_verify},
+    {"verify", "[--from N]", "prove that log, read models and bus agree", ctl_verify},
 };
 
 enum { COMMAND_COUNT = sizeof COMMANDS / sizeof COMMANDS[0] };
@@ -47,6 +49,14 @@ int ctl_usage(const char *usage)
 {
     fprintf(stderr, "usage: courantctl %s\n", usage);
     return CTL_FAILED;
+}
+
+void ctl_no_model(const char *name)
+{
+    fprintf(stderr, "courantctl: there is no read model %s; there are:", name);
+    for (size_t i = 0; i < MODEL.read_model_count; i++)
+        fprintf(stderr, " %s", MODEL.read_models[i]->name);
+    fprintf(stderr, "\n");
 }
 
 bool ctl_position(const char *text, int64_t *position)

@@ -1,8 +1,9 @@
-/* courantctl rebuild [--check] [MODEL...]: read models again from the log. */
+/* courantctl rebuild [--check | --force] [MODEL...]: read models again from the log. */
 #include "ctl/ctl.h"
 
 #include "ctl/progress.h"
 #include "domain/model.h"
+#include "events/adopt.h"
 #include "events/rebuild.h"
 
 #include <inttypes.h>
@@ -11,10 +12,10 @@
 
 enum { MODELS_MOST = 16 };
 
-static const char USAGE[] = "rebuild [--check] [MODEL...]";
+static const char USAGE[] = "rebuild [--check | --force] [MODEL...]";
 
 struct wish {
-    bool check;
+    bool check, force;
     const struct read_model *models[MODELS_MOST + 1];
     size_t count;
 };
@@ -34,16 +35,39 @@ static bool read_wish(int argc, char **argv, struct wish *wish)
         const struct read_model *rows = model_named(&MODEL, argv[i]);
         if (strcmp(argv[i], "--check") == 0) {
             wish->check = true;
+        } else if (strcmp(argv[i], "--force") == 0) {
+            wish->force = true;
         } else if (rows != NULL) {
             add(wish, rows);
         } else {
-            fprintf(stderr, "courantctl: there is no read model %s\n", argv[i]);
+            ctl_no_model(argv[i]);
             return false;
         }
     }
     for (size_t i = 0; wish->count == 0 && i < MODEL.read_model_count; i++)
         wish->models[i] = MODEL.read_models[i];
-    return true;
+    return !(wish->check && wish->force);
+}
+
+/* What was written in direct mode is not in the log, and would be gone: it is to be adopted first. */
+static int look_for_direct(struct ctl *ctl, const struct wish *wish, struct err *err)
+{
+    struct sql_rows found;
+    for (size_t i = 0; wish->models[i] != NULL; i++) {
+        const struct read_model *rows = wish->models[i];
+        if (read_model_direct(rows, &ctl->conf))
+            return fail(err, ERR_CONFLICT,
+                        "%s is in direct mode: what is written meanwhile would be lost; --force does it", rows->name);
+        if (adopt_find(ctl->db, ctl->arena, rows, "", &found, err) != 0)
+            return -1;
+        if (found.count > 0)
+            return fail(
+                err, ERR_CONFLICT,
+                "%s: what row %s holds is not in the log and would be lost; courantctl adopt %s brings it there, "
+                "--force lets it go",
+                rows->name, SQL_CELL(&found, 0, 0).data, rows->name);
+    }
+    return 0;
 }
 
 static int fold_all(struct ctl *ctl, struct rebuild *rebuild, struct err *err)
@@ -100,6 +124,8 @@ int ctl_rebuild(struct ctl *ctl, int argc, char **argv)
     int64_t differences = 0;
     if (!read_wish(argc, argv, &wish))
         return ctl_usage(USAGE);
+    if (!wish.check && !wish.force && look_for_direct(ctl, &wish, &err) != 0)
+        return ctl_error(&err);
     if (rebuild_open(&rebuild, &ctl->conf, &MODEL, wish.models, &err) != 0)
         return ctl_error(&err);
     int status = fold_all(ctl, rebuild, &err);

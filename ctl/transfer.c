@@ -52,14 +52,14 @@ static int export_file(struct ctl *ctl, const char *path, struct progress *progr
     snprintf(name, sizeof name, "%s", part);
     FILE *out = fopen(name, "wxe");
     if (out == NULL)
-        return fail(err, ERR_INVALID, "%.200s: %s", name, strerror(errno));
+        return fail(err, ERR_UNAVAILABLE, "%.200s: %s", name, strerror(errno));
     int status = write_log(ctl, out, progress, err);
     if (status == 0 && fsync(fileno(out)) != 0)
         status = write_failed(err);
     if (fclose(out) != 0 && status == 0)
         status = write_failed(err);
     if (status == 0 && rename(name, path) != 0)
-        status = fail(err, ERR_INVALID, "%.200s: %s", path, strerror(errno));
+        status = fail(err, ERR_UNAVAILABLE, "%.200s: %s", path, strerror(errno));
     if (status != 0)
         unlink(name);
     return status;
@@ -139,7 +139,7 @@ int ctl_import(struct ctl *ctl, int argc, char **argv)
     bool named = argc == 2 && strcmp(argv[1], "-") != 0;
     FILE *in = named ? fopen(argv[1], "re") : stdin;
     int status =
-        in != NULL ? import_all(ctl, in, &err) : fail(&err, ERR_INVALID, "%.200s: %s", argv[1], strerror(errno));
+        in != NULL ? import_all(ctl, in, &err) : fail(&err, ERR_UNAVAILABLE, "%.200s: %s", argv[1], strerror(errno));
     if (named && in != NULL)
         fclose(in);
     if (status == 0)

@@ -84,8 +84,8 @@ static int add(struct ctl *ctl, struct wish *wish, struct outcome *outcome, stru
                               .source = "courantctl",
                               .expected = NO_VERSION};
     int status = command_dispatch(ctl->db, &MODEL, &command, outcome, &faults, err);
-    for (size_t i = 0; status != 0 && i < faults.count; i++)
-        fprintf(stderr, "courantctl: %s %s\n", faults.list[i].pointer + 1, faults.list[i].detail);
+    if (status != 0 && faults.count > 0)
+        fail(err, ERR_INVALID, "%s %s", faults.list[0].pointer + 1, faults.list[0].detail);
     json_object_put(command.payload);
     return status;
 }

@@ -24,7 +24,7 @@
 
 enum { CHUNK = 500, FEED_WAIT_US = 5000000, SNAPSHOTS = 3, STATES_BYTES = 128 * 1024 * 1024 };
 
-static const char USAGE[] = "verify [--from POSITION]";
+static const char USAGE[] = "verify [--from N]";
 
 struct verify {
     struct ctl *ctl;

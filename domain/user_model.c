@@ -53,7 +53,6 @@ static const struct column COLUMNS[] = {
 const struct read_model USERS = {
     .name = "users",
     .category = "user",
-    .path = "/api/users",
     .imported = "user.imported",
     .direct = offsetof(struct conf, features_accounts),
     .columns = COLUMNS,

@@ -318,7 +318,7 @@ int command_dispatch(struct sql *db, const struct model *model, struct command *
     faults->count = 0;
     outcome->version = 0;
     if (!schema_check(type->fields, type->field_count, command->conf, command->payload, command->arena, faults))
-        return fail(err, ERR_INVALID, "the request has %zu fault%s", faults->count, faults->count == 1 ? "" : "s");
+        return fail(err, ERR_INVALID, "The request has faults; errors names each of them.");
     if (find_target(command, err) != 0 || (type->prepare != NULL && type->prepare(command, err) != 0))
         return -1;
     command->now = clock_now();

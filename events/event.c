@@ -150,10 +150,9 @@ int event_from_message(struct arena *arena, const char *text, size_t len, struct
         return -1;
     json_members((struct str){text, len}, NAMES, raw, MEMBERS);
     if (take_members(arena, raw, event) != 0)
-        return fail(err, ERR_MALFORMED, "a message on the bus is not an event");
+        return fail(err, ERR_MALFORMED, "the message is not an event");
     event_digest(event, digest);
     if (memcmp(digest, event->digest, SHA256_SIZE) != 0)
-        return fail(err, ERR_MALFORMED, "the message for position %" PRId64 " on the bus does not match its digest",
-                    event->position);
+        return fail(err, ERR_MALFORMED, "position %" PRId64 ": the event does not match its digest", event->position);
     return 0;
 }

@@ -80,7 +80,8 @@ static int check_chain(struct import *m, const struct envelope *event, const cha
 {
     unsigned char hash[SHA256_SIZE];
     if (event->position != m->head.position + 1)
-        return fail(err, ERR_INVALID, "position %" PRId64 " comes after %" PRId64, event->position, m->head.position);
+        return fail(err, ERR_INVALID, "this is position %" PRId64 ", but %" PRId64 " is to be the next of this log",
+                    event->position, m->head.position + 1);
     if (hex == NULL || !hex_decode(hex, strlen(hex), hash, SHA256_SIZE) || memcmp(hash, event->hash, SHA256_SIZE) != 0)
         return fail(err, ERR_INVALID, "position %" PRId64 ": the hash does not follow from the one before",
                     event->position);

@@ -40,7 +40,7 @@ enum { COLUMNS_MOST = 32 };
 struct read_model {
     const char *name;             /* «articles»: the table, and the switch in [features] */
     const char *category;         /* «article»: what its streams begin with, before the - */
-    const char *path;             /* «/api/articles»: where one of them is found under its id */
+    const char *path;             /* «/api/articles»: where one of them is found under its id; NULL: nowhere */
     const char *imported;         /* the type of the event that stands for a row written in direct mode */
     size_t direct;                /* offset in struct conf of the switch */
     const struct column *columns; /* the first is the id, COLUMN_TEXT; one is named version, COLUMN_NUMBER */

@@ -72,7 +72,7 @@ int app_respond(const struct command *command, struct outcome *outcome, struct e
     struct buf headers, body;
     const struct read_model *model = command->type->model;
     buf_init(&headers, command->arena);
-    if (command->type->creates)
+    if (command->type->creates && model->path != NULL)
         buf_printf(&headers, "Location: %s/%s\r\n", model->path, command->new_id);
     buf_printf(&headers, "ETag: \"v%" PRId64 "\"\r\n", outcome->version);
     buf_init(&body, command->arena);
@@ -106,7 +106,10 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
         app->committed.count = 0;
         if (err.kind == ERR_STALE)
             app_add_etag(exchange, app->committed.version);
-        http_send_error(exchange->response, exchange->request, &err, &faults);
+        if (err.kind == ERR_DENIED && command->actor->user_id == NULL)
+            http_send_unauthorized(exchange->response, exchange->request, "This call needs an access token.");
+        else
+            http_send_error(exchange->response, exchange->request, &err, &faults);
         return false;
     }
     http_add_header_number(exchange->response, "Courant-Position", app->committed.position);

@@ -58,12 +58,13 @@ static bool when_of(struct exchange *exchange, int64_t *version, int64_t *moment
     if (at != NULL) {
         *moment = clock_parse(at, strlen(at));
         if (*moment == INT64_MIN)
-            fault_add(&faults, "?at", "must be a time such as 2026-01-31T12:00:00.000001Z");
+            fault_add(&faults, "?at", "must be a time such as 2026-01-31T12:00:00Z, in UTC");
     }
     if (number != NULL && at != NULL)
         fault_add(&faults, "?at", "does not go together with ?version");
     if (faults.count > 0)
-        http_send_problem(exchange->response, exchange->request, 422, "The query has faults.", &faults);
+        http_send_problem(exchange->response, exchange->request, 422,
+                          "The query has faults; errors names each of them.", &faults);
     return faults.count == 0;
 }
 
@@ -81,10 +82,12 @@ void articles_get(struct exchange *exchange)
                                           version, moment, &article, &position, &err);
     if (position >= 0)
         http_add_header_number(exchange->response, "Courant-Position", position);
-    http_add_header(exchange->response, "Cache-Control", "no-cache");
     if (status != 0) {
         http_send_error(exchange->response, exchange->request, &err, NULL);
-    } else if (not_modified(exchange, article.version)) {
+        return;
+    }
+    http_add_header(exchange->response, "Cache-Control", "no-cache");
+    if (not_modified(exchange, article.version)) {
         app_add_etag(exchange, article.version);
         exchange->response->status = 304;
     } else {
@@ -113,7 +116,8 @@ static bool page_of(struct exchange *exchange, size_t *limit, const char **befor
         *before = id.data;
     }
     if (faults.count > 0)
-        http_send_problem(exchange->response, exchange->request, 422, "The query has faults.", &faults);
+        http_send_problem(exchange->response, exchange->request, 422,
+                          "The query has faults; errors names each of them.", &faults);
     return faults.count == 0;
 }
 

@@ -99,7 +99,8 @@ static void log_in(struct exchange *exchange, struct json_object *payload)
     struct user user;
     struct err err;
     if (!schema_check(LOGIN, 2, app->conf, payload, exchange->arena, &faults)) {
-        http_send_problem(exchange->response, exchange->request, 422, "The request has faults.", &faults);
+        http_send_problem(exchange->response, exchange->request, 422,
+                          "The request has faults; errors names each of them.", &faults);
         return;
     }
     if (!app_database(exchange))

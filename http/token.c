@@ -84,7 +84,7 @@ int token_read(struct arena *arena, const unsigned char secret[SECRET_SIZE], con
     struct str body = verified(arena, secret, token);
     struct json_object *claims = body.data != NULL ? json_read(body.data, body.len, err) : NULL;
     if (claims == NULL)
-        return fail(err, ERR_DENIED, "the token is not valid");
+        return fail(err, ERR_DENIED, "The token is not valid.");
     *actor = (struct actor){.user_id = text_claim(arena, claims, "sub"),
                             .username = text_claim(arena, claims, "name"),
                             .session_id = text_claim(arena, claims, "sid"),
@@ -94,10 +94,10 @@ int token_read(struct arena *arena, const unsigned char secret[SECRET_SIZE], con
     json_object_put(claims);
     if (actor->user_id == NULL || !id_valid(actor->user_id, strlen(actor->user_id)) || actor->username == NULL ||
         actor->session_id == NULL || actor->permissions == NULL || actor->expires == INT64_MIN || issued == INT64_MIN)
-        return fail(err, ERR_DENIED, "the token is not valid");
+        return fail(err, ERR_DENIED, "The token is not valid.");
     if (actor->expires <= now)
-        return fail(err, ERR_DENIED, "the token has expired");
+        return fail(err, ERR_DENIED, "The token has expired.");
     if (issued > now + (int64_t)CLOCK_SKEW_S * SECOND)
-        return fail(err, ERR_DENIED, "the token is not valid yet");
+        return fail(err, ERR_DENIED, "The token is not valid yet.");
     return 0;
 }

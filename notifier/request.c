@@ -93,7 +93,7 @@ static bool find_topic(struct stream *stream, const struct http_request *request
         return true;
     if (strcmp(topic, "all") != 0) {
         fault_add(faults, "?topic", "is not a known topic; there are articles and all");
-        http_send_problem(response, request, 422, "The query has faults.", faults);
+        http_send_problem(response, request, 422, "The query has faults; errors names each of them.", faults);
         return false;
     }
     stream->topic = TOPIC_ALL;
@@ -156,7 +156,7 @@ static void answer_events(struct stream *stream, const struct http_request *requ
                !keep_actor(stream, &actor)) {
         send_later(stream);
     } else if (!find_cursor(stream, request, &faults)) {
-        http_send_problem(response, request, 422, "The position has faults.", &faults);
+        http_send_problem(response, request, 422, "The position has faults; errors names each of them.", &faults);
         send_response(stream, request, response);
     } else {
         begin_stream(stream);

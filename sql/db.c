@@ -88,6 +88,9 @@ static int failed(struct sql *db, unsigned number, const char *message, struct e
     case ER_DUP_ENTRY:
         note_duplicate(db, message);
         return fail(err, ERR_CONFLICT, "database: duplicate entry for key %s", db->duplicate);
+    case ER_NO_SUCH_TABLE:
+    case ER_BAD_FIELD_ERROR:
+        return fail(err, ERR_INTERNAL, "database: %s: is it migrated? See courantctl migrate", message);
     case ER_SIGNAL_EXCEPTION:
         snprintf(db->duplicate, sizeof db->duplicate, "%.100s", message);
         return fail(err, ERR_CONFLICT, "database: %.100s", message);

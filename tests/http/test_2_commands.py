@@ -106,7 +106,7 @@ def test_who_may(stack, admin):
     ann, ben = stack.user("ann"), stack.user("ben")
     made = draft(ann)
     payload = {"id": made.json["id"], "title": "Not mine", "content": "x"}
-    assert send(stack.client(), "create_article", {"title": "t", "content": "x"}).status == 403
+    assert send(stack.client(), "create_article", {"title": "t", "content": "x"}).status == 401
     for client in stack.client(), ben:  # who may not see a draft does not learn that it is there, or its version
         for version in None, 1, 2:
             assert send(client, "update_article", payload, version).status == 404
@@ -125,7 +125,8 @@ def test_register_by_command(stack):
     assert stack.log_in(name, "a long password").status == 200
     assert send(stack.client(), "register_user", payload).status == 409
     payload["permissions"] = ["audit_read"]
-    assert send(stack.client(), "register_user", payload).status == 403
+    assert send(stack.client(), "register_user", payload).status == 401
+    assert send(stack.user("ann"), "register_user", payload).status == 403
     assert "a long password" not in stack.ctl("events").stdout
 
 
@@ -199,3 +200,9 @@ def test_a_long_history(stack, admin):
         version = answer.json["version"]
     for number in 0, 48, 49, 50, 99, 119:
         assert admin.get(f"/api/articles/{made.json['id']}?version={4 + 2 * number}").json["title"] == f"T{number}"
+
+
+def test_a_command_without_a_token(stack):
+    answer = stack.client().post("/api/commands/create_article", {"title": "Nobody's", "content": "x"})
+    answer.problem(401)
+    assert answer.headers["www-authenticate"].startswith("Bearer")

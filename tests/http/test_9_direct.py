@@ -44,6 +44,7 @@ def test_direct_then_adopted_then_rebuilt_are_the_same_rows(stack, admin, mode):
     logged = admin.article("Written with events", tags=["a", "b c"]).json
     mode(articles="direct")
     admin = stack.admin()
+    assert "direct mode" in stack.ctl("rebuild", "articles").stderr
     head = stack.head
     created = admin.article("Written without <events> – 😀 \"quoted\" \\ /", publish=False, lead="l\nm").json
     public = admin.article("Public without events").json
@@ -62,6 +63,10 @@ def test_direct_then_adopted_then_rebuilt_are_the_same_rows(stack, admin, mode):
     mode(articles="event")
     refused = update(stack.admin(), created, "Too early")
     assert refused.status == 503 and rows(stack, created, public, logged) == before
+    # A rebuild would lose what only the rows hold.
+    done = stack.ctl("rebuild")
+    assert done.returncode == 1 and "courantctl adopt articles" in done.stderr, done.stdout + done.stderr
+    assert rows(stack, created, public, logged) == before
     done = stack.ctl("adopt", "articles")
     assert done.returncode == 0 and "adopted  articles: 3 rows" in done.stdout, done.stdout + done.stderr
     assert "adopted  articles: 0 rows" in stack.ctl("adopt").stdout

@@ -205,9 +205,9 @@ static void tokens_come_back_the_same(void **state)
     assert_string_equal(actor.permissions, "audit_read");
     assert_int_equal(actor.expires, ANN.expires);
     assert_int_equal(read_token(token, 2000, &actor, &err), -1);
-    assert_string_equal(err.text, "the token has expired");
+    assert_string_equal(err.text, "The token has expired.");
     assert_int_equal(read_token(token, 900, &actor, &err), -1);
-    assert_string_equal(err.text, "the token is not valid yet");
+    assert_string_equal(err.text, "The token is not valid yet.");
 }
 
 static const char *signed_with(const char *header, const char *claims)
