@@ -39,6 +39,10 @@ struct conf {
     int64_t auth_token_s;
     int64_t auth_argon2_ops;
     int64_t auth_argon2_memory;
+    char http_origins[CONF_TEXT]; /* of pages elsewhere that may call, with spaces between */
+    char site_title[CONF_TEXT];
+    char site_url[CONF_TEXT];          /* «https://example.org»; "": as the request says */
+    char site_article_path[CONF_TEXT]; /* where an article is read, with {id} or {slug} */
     int64_t articles_content_limit;
     char features_articles[CONF_TEXT]; /* «event» or «direct» */
     char features_accounts[CONF_TEXT];

@@ -14,6 +14,7 @@ enum err_kind {
     ERR_INVALID,     /* well-formed, but not acceptable (422) */
     ERR_DENIED,      /* known, but not allowed (403) */
     ERR_ABSENT,      /* there is no such thing (404) */
+    ERR_GONE,        /* there was such a thing (410) */
     ERR_CONFLICT,    /* the state moved, or the name is taken (409) */
     ERR_STALE,       /* the version that was named is not the current one (412) */
     ERR_UNNAMED,     /* no version was named where one is needed (428) */

@@ -55,13 +55,13 @@ static void make_event(struct arena *arena, struct envelope *event, const char *
             ? arena_printf(arena,
                            "{\"id\":\"%s\",\"title\":\"Bench\",\"subtitle\":\"\",\"lead\":\"A lead\",\"content\":%s,"
                            "\"tags\":[\"a\"],\"author\":{\"id\":\"01a2071b-f843-7645-a001-b20b639515c1\","
-                           "\"username\":\"bench\"}}",
-                           article, content_json)
+                           "\"username\":\"bench\"},\"slug\":\"bench-%s\"}",
+                           article, content_json, article)
             : arena_printf(arena, "{\"id\":\"%s\",\"revision\":1}", article));
-    event->metadata = STR("{\"user_id\":\"01a2071b-f843-7645-a001-b20b639515c1\",\"session_id\":"
+    event->metadata = STR("{\"schema\":2,\"user_id\":\"01a2071b-f843-7645-a001-b20b639515c1\",\"session_id\":"
                           "\"01a2071b-f843-7645-a001-b20b639515c2\",\"source\":\"http\",\"trace_id\":"
                           "\"4bf92f3577b34da6a3ce929d0e0e4736\"}");
-    event->schema = 1;
+    event->schema = version == 1 ? 2 : 1;
     event->recorded_at = clock_now();
     event_digest(event, event->digest);
 }
@@ -72,14 +72,16 @@ static int append_one(struct sql *db, struct arena *arena, struct err *err)
     struct envelope events[2] = {0};
     struct sql_rows rows;
     struct sql_batch *batch = sql_batch_new(arena);
-    struct article row = {0};
+    struct article none = {0}, row = {0};
     id_new(article);
     for (int i = 0; i < 2; i++) {
         make_event(arena, &events[i], article, i + 1);
         if (model_fold(&MODEL, &row, &events[i], arena, err) != 0)
             return -1;
     }
-    row_write(&ARTICLES, batch, &row, true);
+    if (state_derive(&ARTICLES, &row, arena, err) != 0)
+        return -1;
+    row_write(&ARTICLES, batch, &none, &row);
     eventlog_append(batch, events, 2, 0);
     return sql_batch_commit(db, batch, &rows, err);
 }

@@ -4,7 +4,7 @@
  * them, to the JSON. Prints a line each: the name, and how many per second. (Appends are bench/append.c's.)
  */
 #include "base/clock.h"
-#include "domain/article.h"
+#include "domain/article_query.h"
 #include "events/eventlog.h"
 
 #include <stdio.h>
@@ -43,13 +43,12 @@ static int pick(struct bench *b, struct err *err)
 static int get_one(struct bench *b, size_t n, struct err *err)
 {
     static const struct actor editor = {.user_id = "editor", .permissions = "article_edit_any"};
-    struct article article;
+    struct article_view view;
     struct buf buf;
-    int64_t position;
-    if (article_find(b->db, b->arena, &editor, b->ids[n % b->count], &article, &position, err) != 0)
+    if (article_find(b->db, b->arena, &editor, b->ids[n % b->count], 0, &view, err) != 0)
         return -1;
     buf_init(&buf, b->arena);
-    article_json(&buf, &article, true);
+    article_json(&buf, view.summary, view.rest);
     return buf.len > 0 ? 0 : fail(err, ERR_INTERNAL, "no JSON");
 }
 

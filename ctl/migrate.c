@@ -44,6 +44,8 @@ int ctl_migrate(struct ctl *ctl, int argc, char **argv)
         return dry_run(ctl, folder);
     if (migrations_apply(ctl->db, ctl->arena, folder, say_applied, &err) != 0)
         return ctl_error(&err);
+    if (ctl_rebuild_migrated(ctl, &err) != 0)
+        return ctl_error(&err);
     printf("the schema is up to date\n");
     return CTL_OK;
 }

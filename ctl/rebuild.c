@@ -116,23 +116,49 @@ static int finish(struct rebuild *rebuild, const struct wish *wish, int64_t *dif
     return wish->check ? rebuild_drop(rebuild, err) : 0;
 }
 
+static int rebuild_all(struct ctl *ctl, const struct wish *wish, int64_t *differences, struct err *err)
+{
+    struct rebuild *rebuild;
+    if (!wish->check && !wish->force && look_for_direct(ctl, wish, err) != 0)
+        return -1;
+    if (rebuild_open(&rebuild, &ctl->conf, &MODEL, wish->models, err) != 0)
+        return -1;
+    int status = fold_all(ctl, rebuild, err);
+    if (status == 0)
+        status = finish(rebuild, wish, differences, err);
+    rebuild_close(&rebuild);
+    return status;
+}
+
+int ctl_rebuild_migrated(struct ctl *ctl, struct err *err)
+{
+    struct sql_rows rows;
+    struct wish wish = {0};
+    int64_t differences = 0;
+    if (sql_select(ctl->db, ctl->arena, "SELECT SUBSTRING(model, 11) FROM rebuilds WHERE model LIKE 'migration:%'", NULL,
+                   0, &rows, err) != 0)
+        return -1;
+    for (size_t i = 0; i < rows.count; i++) {
+        const struct read_model *model = model_named(&MODEL, SQL_CELL(&rows, i, 0).data);
+        if (model != NULL)
+            add(&wish, model);
+    }
+    if (wish.count == 0)
+        return 0;
+    printf("rebuilding what the migrations have changed; until then some of it is not to be read\n");
+    if (rebuild_all(ctl, &wish, &differences, err) != 0)
+        return -1;
+    return sql_exec(ctl->db, "DELETE FROM rebuilds WHERE model LIKE 'migration:%'", NULL, 0, NULL, err);
+}
+
 int ctl_rebuild(struct ctl *ctl, int argc, char **argv)
 {
     struct wish wish = {0};
-    struct rebuild *rebuild;
     struct err err;
     int64_t differences = 0;
     if (!read_wish(argc, argv, &wish))
         return ctl_usage(USAGE);
-    if (!wish.check && !wish.force && look_for_direct(ctl, &wish, &err) != 0)
-        return ctl_error(&err);
-    if (rebuild_open(&rebuild, &ctl->conf, &MODEL, wish.models, &err) != 0)
-        return ctl_error(&err);
-    int status = fold_all(ctl, rebuild, &err);
-    if (status == 0)
-        status = finish(rebuild, &wish, &differences, &err);
-    rebuild_close(&rebuild);
-    if (status != 0)
+    if (rebuild_all(ctl, &wish, &differences, &err) != 0)
         return ctl_error(&err);
     return wish.check && differences > 0 ? CTL_REFUSED : CTL_OK;
 }

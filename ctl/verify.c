@@ -14,6 +14,7 @@
 #include "events/ahead.h"
 #include "events/bus.h"
 #include "events/fold.h"
+#include "events/sides.h"
 #include "events/states.h"
 #include "events/touched.h"
 
@@ -176,6 +177,8 @@ static int compare_row(struct verify *v, struct touched *item, struct err *err)
     }
     if (there > version)
         return 0; /* there is more to come */
+    if (state_derive(item->rows, item->state, v->arena, err) != 0)
+        return -1;
     const struct column *column = state_difference(item->rows, item->state, item->row);
     if (column != NULL) {
         fail(err, ERR_CONFLICT, "read model %s, %s: column %s is not what the log says", item->rows->name, item->id,
@@ -185,6 +188,30 @@ static int compare_row(struct verify *v, struct touched *item, struct err *err)
     item->done = true;
     for (size_t i = 0; i < MODEL.read_model_count; i++)
         v->compared[i] += MODEL.read_models[i] == item->rows;
+    return 0;
+}
+
+/* What follows from the rows that were just compared. */
+static int check_sides(struct verify *v, const struct touched_list *touched, struct err *err)
+{
+    const char **ids = arena_alloc(v->arena, (touched->count + 1) * sizeof *ids);
+    if (ids == NULL)
+        return fail(err, ERR_UNAVAILABLE, "no room for ids");
+    for (size_t m = 0; m < MODEL.read_model_count; m++) {
+        const struct read_model *rows = MODEL.read_models[m];
+        struct sql_rows found;
+        size_t count = 0;
+        for (size_t i = 0; i < touched->count; i++)
+            if (touched->items[i].done && touched->items[i].rows == rows)
+                ids[count++] = touched->items[i].id;
+        if (sides_check(v->ctl->db, v->arena, rows, ids, count, &found, err) != 0)
+            return -1;
+        if (found.count == 0)
+            continue;
+        fail(err, ERR_CONFLICT, "read model %s, %s: what follows from its row (%s) is not what the log says",
+             rows->name, SQL_CELL(&found, 0, 0).data, SQL_CELL(&found, 0, 1).data);
+        return differs(v, err);
+    }
     return 0;
 }
 
@@ -203,6 +230,8 @@ static int fold_chunk(struct verify *v, const struct event_list *list, struct er
         if (compare_row(v, touched.of[i], err) != 0)
             return -1;
     }
+    if (check_sides(v, &touched, err) != 0)
+        return -1;
     for (size_t i = 0; i < touched.count; i++) {
         const struct touched *item = &touched.items[i];
         if (item->done)

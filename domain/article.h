@@ -1,5 +1,8 @@
 /*
  * Articles: commands, projections, queries. A stream per article, «article-<id>»; its version is the article's.
+ *
+ * A deleted article keeps its row, without what it said: its slug is not given to another, and who could see it is told
+ * that it is gone. A slug follows the title until the article is published for the first time; from then on it stays.
  */
 #ifndef COURANT_DOMAIN_ARTICLE_H
 #define COURANT_DOMAIN_ARTICLE_H
@@ -10,14 +13,27 @@ extern const struct read_model ARTICLES;
 
 extern const struct command_type CREATE_ARTICLE;
 extern const struct command_type UPDATE_ARTICLE;
+extern const struct command_type PATCH_ARTICLE;
+extern const struct command_type DELETE_ARTICLE;
 extern const struct command_type PUBLISH_ARTICLE;
+extern const struct command_type UNPUBLISH_ARTICLE;
+extern const struct command_type RESTORE_REVISION;
+
+/* What a writer chooses. tags: a JSON array. */
+struct article_content {
+    struct str title, subtitle, lead, content, tags;
+};
 
 /* The row, and the state that the events make. */
 struct article {
-    const char *id, *author_id, *author_name, *status;
-    struct str title, subtitle, lead, content, tags; /* tags: a JSON array */
+    const char *id, *author_id, *author_name, *status, *slug;
+    struct article_content content;
     int64_t version, revision;
-    int64_t created_at, updated_at, published_at; /* published_at: INT64_MIN where it never was */
+    int64_t slug_kept; /* 1: it was public once */
+    int64_t created_at, updated_at;
+    int64_t published_at; /* INT64_MIN where it is no longer, or never was; a deleted one that was public keeps it */
+    /* Derived: the article as JSON without content and html, and these two, «"content":…,"html":…». */
+    struct str summary, rest;
 };
 
 int article_created(void *state, const struct envelope *event, struct arena *arena, struct err *err);
@@ -25,44 +41,43 @@ int article_imported(void *state, const struct envelope *event, struct arena *ar
 int article_updated(void *state, const struct envelope *event, struct arena *arena, struct err *err);
 int article_revision_created(void *state, const struct envelope *event, struct arena *arena, struct err *err);
 int article_published(void *state, const struct envelope *event, struct arena *arena, struct err *err);
-/* The upcasters of article.published. */
+int article_unpublished(void *state, const struct envelope *event, struct arena *arena, struct err *err);
+int article_deleted(void *state, const struct envelope *event, struct arena *arena, struct err *err);
+/* What an article.created, .updated or .imported says. */
+int article_event_content(const struct envelope *event, struct arena *arena, struct article_content *content,
+                          struct err *err);
+/* The upcasters, by event. */
+extern const upcaster ARTICLE_CREATED_UP[];
+extern const upcaster ARTICLE_IMPORTED_UP[];
 extern const upcaster ARTICLE_PUBLISHED_UP[];
 
-/* Articles that a query found, newest first, and the log position that it reflects. */
-struct article_page {
-    int64_t position;
-    size_t count;
-    bool more;
-    struct article *articles;
-};
-
-enum { ARTICLE_PAGE_MOST = 100 };
-
-/* One article; ERR_ABSENT where there is none that the reader may see, and then too position is set. */
-int article_find(struct sql *db, struct arena *arena, const struct actor *reader, const char *id,
-                 struct article *article, int64_t *position, struct err *err);
-
-/*
- * The same as it was at a version, or at a moment (INT64_MAX: not asked for); ERR_ABSENT also where it was not there
- * yet, or a draft of somebody else's, then or now.
- */
-int article_find_as_of(struct sql *db, struct arena *arena, const struct actor *reader, const char *id, int64_t version,
-                       int64_t moment, struct article *article, int64_t *position, struct err *err);
-
-/* Articles created before the one named `before` (NULL: the newest), at most limit; without their content. */
-int article_list(struct sql *db, struct arena *arena, const struct actor *reader, const char *before, size_t limit,
-                 struct article_page *page, struct err *err);
-
-/* The article as JSON, with its content or without. */
-void article_json(struct buf *buf, const struct article *article, bool with_content);
-
+/* Whether anybody may read it, or could before it was deleted. */
+bool article_public(const struct article *article);
 bool article_visible(const struct article *article, const struct actor *reader);
 
-/* What the commands share: ERR_ABSENT for who may not see the article, ERR_DENIED for who may not change it. */
-int article_may_edit(const void *state, const struct command *command, struct err *err);
-/* The members title, subtitle, lead, content and tags of a payload as the beginning of an event's data: «{"id":…,». */
-void article_content_json(struct buf *buf, const char *id, const struct command *command);
+/* An article as it is sent: the derived columns, joined. */
+void article_json(struct buf *buf, struct str summary, struct str rest);
+
+/*
+ * A slug for a title. clashes: how many shorter ones were taken; the more, the more digits of the id it has, and from 3
+ * on it is unique. Pure. NULL when the arena is exhausted.
+ */
+const char *article_slug(struct arena *arena, struct str title, const char *id, int clashes);
+
+/* What the commands share. */
+
+/* The content that a payload asks for; what it does not name is that of before, or empty where before is NULL. */
+bool article_content_of(const struct command *command, const struct article *before, struct article_content *content);
+/* «{"id":…,"title":…,…,"tags":[…]», to be gone on with. */
+void article_content_json(struct buf *buf, const char *id, const struct article_content *content);
 struct str article_revision_json(const struct command *command, const char *id, int64_t revision);
 struct str article_published_json(const struct command *command, const char *id);
+struct str article_id_json(const struct command *command, const char *id);
+/* article.updated and article.revision_created. */
+int article_revise(const struct article *article, const struct article_content *content, const struct command *command,
+                   struct decision *decision, struct err *err);
+/* ERR_ABSENT for who may not see the article, ERR_GONE once it is deleted, ERR_DENIED for who may not change it. */
+int article_may_edit(const void *state, const struct command *command, struct err *err);
+int article_may_delete(const void *state, const struct command *command, struct err *err);
 
 #endif

@@ -1,4 +1,5 @@
-/* The read model of the article streams: the table `articles`, and an article as JSON. */
+/* The read model of the article streams: the table `articles`, what follows from its rows, and an article as JSON. */
+#include "base/markdown.h"
 #include "domain/article.h"
 
 #include <inttypes.h>
@@ -10,16 +11,17 @@ static void add_text(struct buf *buf, const char *name, struct str text)
     buf_json(buf, text.data, text.len);
 }
 
-static void add_members(struct buf *buf, const struct article *article, bool with_content)
+/* Without the last brace. */
+static void add_members(struct buf *buf, const struct article *article)
 {
     buf_printf(buf, "{\"id\":\"%s\"", article->id);
-    add_text(buf, "title", article->title);
-    add_text(buf, "subtitle", article->subtitle);
-    add_text(buf, "lead", article->lead);
-    if (with_content)
-        add_text(buf, "content", article->content);
+    if (article->slug != NULL)
+        buf_printf(buf, ",\"slug\":\"%s\"", article->slug);
+    add_text(buf, "title", article->content.title);
+    add_text(buf, "subtitle", article->content.subtitle);
+    add_text(buf, "lead", article->content.lead);
     buf_puts(buf, ",\"tags\":");
-    buf_add(buf, article->tags.data, article->tags.len);
+    buf_add(buf, article->content.tags.data, article->content.tags.len);
     buf_printf(buf, ",\"author\":{\"id\":\"%s\",\"username\":", article->author_id);
     buf_json_z(buf, article->author_name);
     buf_printf(buf, "},\"status\":\"%s\"", article->status);
@@ -32,49 +34,157 @@ static void add_members(struct buf *buf, const struct article *article, bool wit
     buf_moment(buf, article->updated_at);
 }
 
-void article_json(struct buf *buf, const struct article *article, bool with_content)
+void article_json(struct buf *buf, struct str summary, struct str rest)
 {
-    add_members(buf, article, with_content);
+    if (summary.len == 0)
+        return;
+    buf_add(buf, summary.data, summary.len - 1);
+    buf_puts(buf, ",");
+    buf_add(buf, rest.data, rest.len);
     buf_puts(buf, "}");
 }
 
 static void json(struct buf *buf, const void *state)
 {
-    article_json(buf, state, true);
+    const struct article *article = state;
+    article_json(buf, article->summary, article->rest);
 }
 
 static void whole_json(struct buf *buf, const void *state)
 {
     const struct article *article = state;
-    add_members(buf, article, true);
-    buf_printf(buf, ",\"revision\":%" PRId64 "}", article->revision);
+    add_members(buf, article);
+    add_text(buf, "content", article->content.content);
+    buf_printf(buf, ",\"slug_kept\":%s,\"revision\":%" PRId64 "}", article->slug_kept != 0 ? "true" : "false",
+               article->revision);
+}
+
+/* Of one that was deleted nothing is shown. */
+static int derive(void *state, struct arena *arena, struct err *err)
+{
+    struct article *article = state;
+    struct buf summary, rest;
+    article->summary = article->rest = STR("");
+    if (strcmp(article->status, "deleted") == 0)
+        return 0;
+    struct str html = markdown_html(arena, article->content.content);
+    buf_init(&summary, arena);
+    add_members(&summary, article);
+    buf_puts(&summary, "}");
+    buf_init(&rest, arena);
+    buf_puts(&rest, "\"content\":");
+    buf_json(&rest, article->content.content.data, article->content.content.len);
+    add_text(&rest, "html", html);
+    if (html.data == NULL || summary.failed || rest.failed)
+        return fail(err, ERR_INTERNAL, "an article is too large");
+    article->summary = buf_str(&summary);
+    article->rest = buf_str(&rest);
+    return 0;
+}
+
+bool article_public(const struct article *article)
+{
+    return strcmp(article->status, "published") == 0 ||
+           (strcmp(article->status, "deleted") == 0 && article->published_at != INT64_MIN);
 }
 
 static const char *audience(const void *state, struct arena *arena)
 {
     const struct article *article = state;
-    if (strcmp(article->status, "published") == 0)
+    if (article_public(article))
         return "public";
     return arena_printf(arena, "user:%s permission:article_edit_any", article->author_id);
 }
 
 bool article_visible(const struct article *article, const struct actor *reader)
 {
-    return strcmp(article->status, "published") == 0 || actor_may(reader, "article_edit_any") ||
+    return article_public(article) || actor_may(reader, "article_edit_any") ||
            (reader->user_id != NULL && strcmp(reader->user_id, article->author_id) == 0);
 }
 
-#define COLUMN(name, type)                                                                                             \
+static bool same_text(struct str a, struct str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+static bool same_status(const struct article *a, const struct article *b)
+{
+    return a->status != NULL && b->status != NULL && strcmp(a->status, b->status) == 0;
+}
+
+static bool has_tags(const struct article *article)
+{
+    return article->content.tags.len > strlen("[]");
+}
+
+static bool tags_moved(const void *before, const void *after)
+{
+    const struct article *a = before, *b = after;
+    if (!has_tags(a) && !has_tags(b))
+        return false;
+    return !same_text(a->content.tags, b->content.tags) || !same_status(a, b);
+}
+
+static bool is_published(const struct article *article)
+{
+    return article->status != NULL && strcmp(article->status, "published") == 0;
+}
+
+static bool text_moved(const void *before, const void *after)
+{
+    const struct article *a = before, *b = after;
+    if (!is_published(a) && !is_published(b))
+        return false;
+    return is_published(a) != is_published(b) || !same_text(a->content.title, b->content.title) ||
+           !same_text(a->content.lead, b->content.lead) || !same_text(a->content.content, b->content.content);
+}
+
+static const struct side SIDES[] = {
+    {
+        .name = "article_tags",
+        .columns = "id, tag, status, author_id",
+        .exact = "id, tag, status, author_id",
+        .select = "SELECT DISTINCT id, tag, status, author_id FROM %s, JSON_TABLE(tags, '$[*]' COLUMNS (tag "
+                  "VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$')) AS found WHERE id",
+        .moved = tags_moved,
+    },
+    {
+        .name = "article_search",
+        .columns = "id, title, lead, content",
+        .exact = "id, BINARY title, BINARY lead, BINARY content",
+        .select = "SELECT id, title, lead, content FROM %s WHERE status = 'published' AND id",
+        .moved = text_moved,
+        .late = "FULLTEXT KEY search (title, lead, content)",
+        .late_key = "search",
+    },
+};
+
+#define MEMBER(name, type, member)                                                                                     \
     {                                                                                                                  \
-#name, type, offsetof(struct article, name)                                                                    \
+        name, type, offsetof(struct article, member), false                                                            \
     }
+#define COLUMN(name, type) MEMBER(#name, type, name)
+#define CONTENT(name) MEMBER(#name, COLUMN_STR, content.name)
 
 static const struct column COLUMNS[] = {
-    COLUMN(id, COLUMN_TEXT),           COLUMN(author_id, COLUMN_TEXT),      COLUMN(author_name, COLUMN_TEXT),
-    COLUMN(status, COLUMN_TEXT),       COLUMN(title, COLUMN_STR),           COLUMN(subtitle, COLUMN_STR),
-    COLUMN(lead, COLUMN_STR),          COLUMN(content, COLUMN_STR),         COLUMN(tags, COLUMN_STR),
-    COLUMN(version, COLUMN_NUMBER),    COLUMN(revision, COLUMN_NUMBER),     COLUMN(created_at, COLUMN_MOMENT),
-    COLUMN(updated_at, COLUMN_MOMENT), COLUMN(published_at, COLUMN_MOMENT),
+    COLUMN(id, COLUMN_TEXT),
+    COLUMN(author_id, COLUMN_TEXT),
+    COLUMN(author_name, COLUMN_TEXT),
+    COLUMN(status, COLUMN_TEXT),
+    COLUMN(slug, COLUMN_TEXT),
+    COLUMN(slug_kept, COLUMN_NUMBER),
+    CONTENT(title),
+    CONTENT(subtitle),
+    CONTENT(lead),
+    CONTENT(content),
+    CONTENT(tags),
+    COLUMN(version, COLUMN_NUMBER),
+    COLUMN(revision, COLUMN_NUMBER),
+    COLUMN(created_at, COLUMN_MOMENT),
+    COLUMN(updated_at, COLUMN_MOMENT),
+    COLUMN(published_at, COLUMN_MOMENT),
+    {"summary", COLUMN_STR, offsetof(struct article, summary), true},
+    {"rest", COLUMN_STR, offsetof(struct article, rest), true},
 };
 
 const struct read_model ARTICLES = {
@@ -89,4 +199,8 @@ const struct read_model ARTICLES = {
     .json = json,
     .whole_json = whole_json,
     .audience = audience,
+    .derive = derive,
+    .chosen_key = "slug",
+    .sides = SIDES,
+    .side_count = sizeof SIDES / sizeof SIDES[0],
 };

@@ -1,4 +1,4 @@
-/* publish_article → article.published: from now on everybody may read it. */
+/* publish_article → article.published: from now on everybody may read it. unpublish_article takes that back. */
 #include "domain/article.h"
 
 #include <string.h>
@@ -7,12 +7,23 @@ static const struct field FIELDS[] = {
     {.name = "id", .type = FIELD_ID, .required = true},
 };
 
-static int decide(const void *state, const struct command *command, struct decision *decision, struct err *err)
+static int publish(const void *state, const struct command *command, struct decision *decision, struct err *err)
 {
     const struct article *article = state;
     if (strcmp(article->status, "published") == 0)
         return fail(err, ERR_CONFLICT, "The article is published already.");
     if (!decision_add(decision, "article.published", "public", article_published_json(command, article->id)))
+        return fail(err, ERR_INTERNAL, "no room for an event");
+    return 0;
+}
+
+/* Everybody is told that it is gone, for everybody could see it. */
+static int unpublish(const void *state, const struct command *command, struct decision *decision, struct err *err)
+{
+    const struct article *article = state;
+    if (strcmp(article->status, "published") != 0)
+        return fail(err, ERR_CONFLICT, "The article is a draft already.");
+    if (!decision_add(decision, "article.unpublished", "public", article_id_json(command, article->id)))
         return fail(err, ERR_INTERNAL, "no room for an event");
     return 0;
 }
@@ -25,5 +36,16 @@ const struct command_type PUBLISH_ARTICLE = {
     .field_count = sizeof FIELDS / sizeof FIELDS[0],
     .needs_version = true,
     .authorise = article_may_edit,
-    .decide = decide,
+    .decide = publish,
+};
+
+const struct command_type UNPUBLISH_ARTICLE = {
+    .name = "unpublish_article",
+    .summary = "Makes a published article a draft again.",
+    .model = &ARTICLES,
+    .fields = FIELDS,
+    .field_count = sizeof FIELDS / sizeof FIELDS[0],
+    .needs_version = true,
+    .authorise = article_may_edit,
+    .decide = unpublish,
 };

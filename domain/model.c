@@ -7,10 +7,12 @@
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
 static const struct event_type EVENTS[] = {
-    {"article.created", &ARTICLES, article_created, 1, NULL},
-    {"article.imported", &ARTICLES, article_imported, 1, NULL},
+    {"article.created", &ARTICLES, article_created, 2, ARTICLE_CREATED_UP},
+    {"article.deleted", &ARTICLES, article_deleted, 1, NULL},
+    {"article.imported", &ARTICLES, article_imported, 2, ARTICLE_IMPORTED_UP},
     {"article.published", &ARTICLES, article_published, 2, ARTICLE_PUBLISHED_UP},
     {"article.revision_created", &ARTICLES, article_revision_created, 1, NULL},
+    {"article.unpublished", &ARTICLES, article_unpublished, 1, NULL},
     {"article.updated", &ARTICLES, article_updated, 1, NULL},
     {"user.imported", &USERS, user_imported, 1, NULL},
     {"user.logged_in", &USERS, user_logged_in, 1, NULL},
@@ -21,10 +23,8 @@ static const struct event_type EVENTS[] = {
 static const struct read_model *const READ_MODELS[] = {&ARTICLES, &USERS};
 
 static const struct command_type *const COMMANDS[] = {
-    &CREATE_ARTICLE,
-    &PUBLISH_ARTICLE,
-    &REGISTER_USER,
-    &UPDATE_ARTICLE,
+    &CREATE_ARTICLE, &DELETE_ARTICLE,   &PATCH_ARTICLE,     &PUBLISH_ARTICLE,
+    &REGISTER_USER,  &RESTORE_REVISION, &UNPUBLISH_ARTICLE, &UPDATE_ARTICLE,
 };
 
 const struct model MODEL = {

@@ -41,7 +41,7 @@ static const char *audience(const void *state, struct arena *arena)
 
 #define COLUMN(name, type)                                                                                             \
     {                                                                                                                  \
-#name, type, offsetof(struct user, name)                                                                       \
+#name, type, offsetof(struct user, name), false                                                                \
     }
 
 static const struct column COLUMNS[] = {

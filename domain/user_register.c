@@ -95,8 +95,9 @@ static const char *taken(const char *key)
 }
 
 /* So that no transaction waits for argon2. Refusals come first, for who is refused shall not cost a hash. */
-static int prepare(struct command *command, struct err *err)
+static int prepare(struct sql *db, struct command *command, struct err *err)
 {
+    (void)db;
     struct str password = json_string(command->payload, "password");
     char *hash = arena_alloc(command->arena, PASSWORD_HASH_SIZE);
     command->aside = hash;

@@ -62,7 +62,7 @@ static int make_event(const struct model *model, const struct read_model *rows, 
     if (data.failed || made == NULL || event->audience == NULL || arena_exhausted(arena))
         return fail(err, ERR_UNAVAILABLE, "no room for an event");
     event_digest(event, event->digest);
-    if (model_fold(model, made, event, arena, err) != 0)
+    if (model_fold(model, made, event, arena, err) != 0 || state_derive(rows, made, arena, err) != 0)
         return -1;
     const struct column *column = state_difference(rows, state, made);
     return column == NULL ? 0

@@ -28,10 +28,13 @@ struct bus {
     natsConnection *connection;
     jsCtx *jetstream;
     atomic_uint epoch;
+    struct bus_feed *retired; /* to be destroyed with the connection */
 };
 
 struct bus_feed {
+    struct bus *bus;
     natsSubscription *subscription;
+    struct bus_feed *next; /* of those that are retired */
 };
 
 static void on_reconnected(natsConnection *connection, void *closure)
@@ -110,6 +113,11 @@ void bus_close(struct bus **bus)
     /* Close first, so that no callback finds the bus gone. */
     if ((*bus)->connection != NULL)
         natsConnection_Close((*bus)->connection);
+    for (struct bus_feed *next, *feed = (*bus)->retired; feed != NULL; feed = next) {
+        next = feed->next;
+        natsSubscription_Destroy(feed->subscription);
+        free(feed);
+    }
     natsConnection_Destroy((*bus)->connection);
     free(*bus);
     *bus = NULL;
@@ -301,6 +309,7 @@ int bus_subscribe(struct bus *bus, int64_t from, struct bus_feed **feed, struct 
     struct bus_feed *f = calloc(1, sizeof *f);
     if (f == NULL)
         return fail(err, ERR_UNAVAILABLE, "bus: no memory");
+    f->bus = bus;
     snprintf(subject, sizeof subject, "%s.>", bus->conf->nats_subject);
     jsSubOptions_Init(&options);
     options.Stream = bus->conf->nats_stream;
@@ -329,13 +338,27 @@ bool bus_waiting(const struct bus_feed *feed)
     return natsSubscription_QueuedMsgs(feed->subscription, &count) == NATS_OK && count > 0;
 }
 
+/*
+ * libnats before 3.6 may use a subscription that is destroyed while a message for it is on its way (nats.c issue 637). The
+ * answer to a ping comes after whatever was on its way; where none comes, the subscription is kept until the connection
+ * is closed.
+ */
 void bus_unsubscribe(struct bus_feed **feed)
 {
-    if (*feed == NULL)
-        return;
-    natsSubscription_Destroy((*feed)->subscription);
-    free(*feed);
+    struct bus_feed *f = *feed;
     *feed = NULL;
+    if (f == NULL)
+        return;
+    if (f->subscription != NULL) {
+        natsSubscription_Unsubscribe(f->subscription);
+        if (natsConnection_FlushTimeout(f->bus->connection, f->bus->conf->nats_timeout_ms) != NATS_OK) {
+            f->next = f->bus->retired;
+            f->bus->retired = f;
+            return;
+        }
+    }
+    natsSubscription_Destroy(f->subscription);
+    free(f);
 }
 
 int bus_next(struct bus_feed *feed, struct arena *arena, int64_t timeout_us, struct envelope *event, struct err *err)

@@ -57,10 +57,11 @@ struct str command_metadata(const struct command *command, int schema)
 struct work {
     struct sql *db;
     const struct model *model;
-    const struct command *command;
+    struct command *command;
     const struct read_model *rows;
     const char *id;  /* of the thing that is changed */
     int64_t version; /* of its stream before */
+    void *before;    /* the state that was loaded */
     bool direct;
 };
 
@@ -91,7 +92,7 @@ static int make_events(const struct work *work, const struct decision *decision,
             return stream == NULL ? fail(err, ERR_INTERNAL, "the command is too large") : -1;
         event_digest(event, event->digest);
     }
-    return 0;
+    return state_derive(work->rows, state, command->arena, err);
 }
 
 static void set_positions(struct outcome *outcome, int64_t last)
@@ -114,6 +115,10 @@ static int conflict(const struct work *work, const char *key, struct err *err)
         return fail(err, ERR_UNAVAILABLE,
                     "%s %s was changed in direct mode and its events are not in the log: run courantctl adopt %s",
                     work->rows->category, work->id, work->rows->name);
+    if (work->rows->chosen_key != NULL && strcmp(key, work->rows->chosen_key) == 0) {
+        work->command->clashes++;
+        return fail(err, ERR_TRANSIENT, "the %s that was chosen is taken", key);
+    }
     const char *why = type->taken != NULL ? type->taken(key) : NULL;
     return fail(err, ERR_CONFLICT, "%s", why != NULL ? why : "it is there already");
 }
@@ -125,7 +130,7 @@ static int commit(const struct work *work, struct outcome *outcome, struct err *
     struct sql_batch *batch = sql_batch_new(command->arena);
     if (batch == NULL)
         return fail(err, ERR_INTERNAL, "the command is too large");
-    row_write(work->rows, batch, outcome->state, work->version == 0);
+    row_write(work->rows, batch, work->before, outcome->state);
     if (command->type->beside != NULL && command->type->beside(batch, command, err) != 0)
         return -1;
     if (command->idempotency_key != NULL || work->direct)
@@ -153,7 +158,7 @@ static int load(const struct work *work, void *state, struct err *err)
 {
     struct sql_rows rows;
     struct arena *arena = work->command->arena;
-    const char *text = row_select(work->rows, arena, work->rows->name, "WHERE id = ? FOR UPDATE");
+    const char *text = row_select_state(work->rows, arena, work->rows->name, "WHERE id = ? FOR UPDATE");
     if (text == NULL)
         return fail(err, ERR_INTERNAL, "no room for a row");
     if (sql_begin(work->db, err) != 0 ||
@@ -172,7 +177,7 @@ static int permit(const struct work *work, const void *state, struct outcome *ou
         return -1;
     if (command->expected == NO_VERSION && command->type->needs_version)
         return fail(err, ERR_UNNAMED, "If-Match must name the version that you have seen.");
-    if (command->expected == NO_VERSION || command->expected == work->version)
+    if (command->expected < 0 || command->expected == work->version)
         return 0;
     outcome->version = work->version;
     return fail(err, ERR_STALE, "The %s is at version %lld by now.", work->rows->category, (long long)work->version);
@@ -183,10 +188,12 @@ static int decide(struct work *work, struct outcome *outcome, struct err *err)
     struct decision decision = {0};
     const struct command *command = work->command;
     void *state = arena_alloc(command->arena, work->rows->state_size);
-    if (state == NULL)
+    work->before = arena_alloc(command->arena, work->rows->state_size);
+    if (state == NULL || work->before == NULL)
         return fail(err, ERR_INTERNAL, "no room for a row");
     if (!command->type->creates && load(work, state, err) != 0)
         return -1;
+    memcpy(work->before, state, work->rows->state_size);
     work->version = state_version(work->rows, state);
     if (permit(work, state, outcome, err) != 0 || command->type->decide(state, command, &decision, err) != 0)
         return -1;
@@ -317,9 +324,12 @@ int command_dispatch(struct sql *db, const struct model *model, struct command *
     const struct command_type *type = command->type;
     faults->count = 0;
     outcome->version = 0;
-    if (!schema_check(type->fields, type->field_count, command->conf, command->payload, command->arena, faults))
+    /* Where the path names the thing, the payload does not: its first field is the id. */
+    size_t named = !type->creates && command->target != NULL && type->field_count > 0 ? 1 : 0;
+    if (!schema_check(type->fields + named, type->field_count - named, command->conf, command->payload, command->arena,
+                      faults))
         return fail(err, ERR_INVALID, "The request has faults; errors names each of them.");
-    if (find_target(command, err) != 0 || (type->prepare != NULL && type->prepare(command, err) != 0))
+    if (find_target(command, err) != 0 || (type->prepare != NULL && type->prepare(db, command, err) != 0))
         return -1;
     command->now = clock_now();
     id_new(command->new_id);

@@ -20,7 +20,7 @@
 #include "events/model.h"
 #include "events/schema.h"
 
-enum { COMMAND_EVENTS = 8, NO_VERSION = -1 };
+enum { COMMAND_EVENTS = 8, NO_VERSION = -1, ANY_VERSION = -2 };
 
 struct outcome;
 
@@ -30,18 +30,20 @@ struct command {
     const struct actor *actor;
     const struct conf *conf;
     struct arena *arena;
-    const char *source;          /* where it came from: «http», «courantctl» */
-    const char *trace_id;        /* 32 hexadecimal digits, or NULL */
-    const char *target;          /* the id of the thing it is about; NULL: a new one, or the payload's id */
-    int64_t expected;            /* the version that the client knows; NO_VERSION where it names none */
-    const void *aside;           /* what `beside` needs and no event may hold */
+    const char *source;   /* where it came from: «http», «courantctl» */
+    const char *trace_id; /* 32 hexadecimal digits, or NULL */
+    const char *target;   /* the id of the thing it is about; NULL: a new one, or the payload's id */
+    int64_t expected;  /* the version that the client knows; NO_VERSION where it names none, ANY_VERSION: whichever */
+    const void *aside; /* what `beside` needs and no event may hold */
     const char *idempotency_key; /* NULL: none; valid */
     struct str request;          /* the bytes that the key stands for */
     /* Makes the reply from the events, before they have positions. NULL: nobody waits for one. */
     int (*respond)(const struct command *command, struct outcome *outcome, struct err *err);
 
-    /* Set by command_dispatch. */
+    /* Set by command_dispatch, prepared by the type's prepare. */
+    const void *prepared;
     int64_t now;
+    int clashes; /* how often what decide chose was taken (read_model.chosen_key) */
     char new_id[ID_TEXT];
     char event_ids[COMMAND_EVENTS][ID_TEXT];
 };
@@ -63,9 +65,13 @@ struct command_type {
     const struct field *fields;
     size_t field_count;
     bool creates;       /* a new stream; otherwise one that is there, of the command's target or the payload's id */
+    bool removes;       /* what there was is gone: there is nothing to answer with */
     bool needs_version; /* the client must name the version that it has seen */
-    /* Slow work that decide must not do and no transaction should wait for, such as hashing a password. NULL: none. */
-    int (*prepare)(struct command *command, struct err *err);
+    /*
+     * What decide must not do and no transaction should wait for: hashing a password, or reading what is for ever as it
+     * is; it lays the result in command->prepared. NULL: nothing.
+     */
+    int (*prepare)(struct sql *db, struct command *command, struct err *err);
     /* 0, or -1 with ERR_DENIED, or ERR_ABSENT for what the actor may not even see. NULL: anybody may. */
     int (*authorise)(const void *state, const struct command *command, struct err *err);
     int (*decide)(const void *state, const struct command *command, struct decision *decision, struct err *err);

@@ -82,6 +82,17 @@ int eventlog_read_stream(struct sql *db, struct arena *arena, const char *stream
     return take_rows(&rows, arena, list, err);
 }
 
+int eventlog_read_back(struct sql *db, struct arena *arena, const char *stream, int64_t before, size_t limit,
+                       struct event_list *list, struct err *err)
+{
+    struct sql_rows rows;
+    *list = (struct event_list){0};
+    if (sql_select(db, arena, EVENTS "WHERE stream = ? AND version < ? ORDER BY version DESC LIMIT ?",
+                   SQL_ARGS(SQL_TEXT(stream), SQL_INT(before), SQL_INT(limit)), &rows, err) != 0)
+        return -1;
+    return take_rows(&rows, arena, list, err);
+}
+
 int eventlog_find(struct sql *db, struct arena *arena, const char *id, int64_t *position, struct err *err)
 {
     struct sql_rows rows;

@@ -36,6 +36,10 @@ int eventlog_read(struct sql *db, struct arena *arena, int64_t after, size_t lim
 int eventlog_read_stream(struct sql *db, struct arena *arena, const char *stream, int64_t after, int64_t upto,
                          size_t limit, struct event_list *list, struct err *err);
 
+/* Events of one stream with version < before, at most limit of them, the last ones first. */
+int eventlog_read_back(struct sql *db, struct arena *arena, const char *stream, int64_t before, size_t limit,
+                       struct event_list *list, struct err *err);
+
 /* The position of the event with this id, 0 where there is none. */
 int eventlog_find(struct sql *db, struct arena *arena, const char *id, int64_t *position, struct err *err);
 

@@ -136,7 +136,7 @@ static int fold(struct import *m, int64_t *line, struct err *err)
         if (model_fold(m->model, touched.of[i]->state, &m->events[i], m->arena, err) != 0)
             return -1;
     }
-    return touched_write(m->db, m->arena, m->model, "", &touched, err);
+    return touched_write(m->db, m->arena, m->model, "", true, &touched, err);
 }
 
 /* Which line holds an event that is there already. */

@@ -10,6 +10,9 @@
  * brings an event from it to the next; whoever folds or shows events brings them to today's form first. The number
  * stands in the metadata as "schema", and is 1 where there is none.
  *
+ * Some columns follow from the others (what a query answers, as it is sent); derive makes them before a row is written
+ * or compared. A side (struct side) is a table that follows from the rows.
+ *
  * A state that is all zero is that of a stream without events. Texts of a state live in the arena of whoever made it.
  */
 #ifndef COURANT_EVENTS_MODEL_H
@@ -29,10 +32,26 @@ enum column_type {
     COLUMN_MOMENT, /* int64_t, a moment; INT64_MIN is NULL */
 };
 
+/*
+ * A table of which every row follows from one row of a read model: an index of a kind that the table itself cannot
+ * have. Its first column is the id of that row; of one row there may be several here, or none.
+ */
+struct side {
+    const char *name;
+    const char *columns; /* «id, tag» */
+    const char *exact;   /* the same, as bytes: for comparing */
+    const char
+        *select; /* gives the columns from %s, the read model's table; ends in «… AND id», with no alias for it */
+    /* Whether the rows of one state differ from those of another; of the zero state there are none. */
+    bool (*moved)(const void *before, const void *after);
+    const char *late, *late_key; /* a key that is added to a table that is full, for that is faster; NULL: none */
+};
+
 struct column {
     const char *name;
     enum column_type type;
     size_t offset; /* in the state */
+    bool derived;  /* by derive, from the others; these come last */
 };
 
 enum { COLUMNS_MOST = 32 };
@@ -51,6 +70,12 @@ struct read_model {
     void (*whole_json)(struct buf *buf, const void *state);
     /* Who may see an event of a thing in this state (events/actor.h); NULL when the arena is exhausted. */
     const char *(*audience)(const void *state, struct arena *arena);
+    /* Sets the derived columns; pure. NULL: there are none. */
+    int (*derive)(void *state, struct arena *arena, struct err *err);
+    /* A unique key whose value decide chooses: where it is taken, decide is asked again with command.clashes raised. */
+    const char *chosen_key;
+    const struct side *sides;
+    size_t side_count;
 };
 
 /* From one schema to the next: new data in the arena. It sees the whole event, and changes none of it. */
@@ -103,8 +128,13 @@ void state_pack(const struct read_model *model, const void *state, void *block);
 /* The first column in which two states differ; NULL when they are the same, byte for byte. */
 const struct column *state_difference(const struct read_model *model, const void *a, const void *b);
 
+/* The derived columns of a state, if there are any. */
+int state_derive(const struct read_model *model, void *state, struct arena *arena, struct err *err);
+
 /* «SELECT <columns> FROM <table> <rest>»; NULL when the arena is exhausted. */
 const char *row_select(const struct read_model *model, struct arena *arena, const char *table, const char *rest);
+/* The same without the derived columns. */
+const char *row_select_state(const struct read_model *model, struct arena *arena, const char *table, const char *rest);
 
 /* A row of such a SELECT as a state, whose texts are those of the rows. */
 void row_state(const struct read_model *model, const struct sql_rows *rows, size_t row, void *state);
@@ -112,7 +142,13 @@ void row_state(const struct read_model *model, const struct sql_rows *rows, size
 /* The state as values, column by column; count must be column_count. Texts of moments live in the arena. */
 void row_values(const struct read_model *model, const void *state, struct arena *arena, struct sql_arg *values);
 
-/* Adds to a batch the statement that makes a stream's row, or changes it to this state. */
-void row_write(const struct read_model *model, struct sql_batch *batch, const void *state, bool is_new);
+/*
+ * Adds to a batch the statements that make a stream's row, or change it from one state to another, and its sides.
+ * before: a zero state for a new row.
+ */
+void row_write(const struct read_model *model, struct sql_batch *batch, const void *before, const void *state);
+
+/* The side's SELECT from a table of the read model; what follows is to choose ids: « = ?», « IN (…)». */
+void side_select(struct buf *buf, const struct side *side, const char *table);
 
 #endif

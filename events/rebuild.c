@@ -42,6 +42,14 @@ int rebuild_script(struct sql *db, struct err *err, const char *format, const ch
     return sql_script(db, text, len, err);
 }
 
+int rebuild_sides_script(struct sql *db, struct err *err, const char *format, const struct read_model *rows)
+{
+    for (size_t i = 0; i < rows->side_count; i++)
+        if (rebuild_script(db, err, format, rows->sides[i].name) != 0)
+            return -1;
+    return 0;
+}
+
 /* Where a run of this program was broken off: -1 where there is none, or not for all of these models alike. */
 static int find_position(struct rebuild *r, int64_t *position, struct err *err)
 {
@@ -89,7 +97,8 @@ static int lock(struct rebuild *r, struct err *err)
 static int clear_leftovers(struct rebuild *r, struct err *err)
 {
     for (size_t i = 0; r->models[i] != NULL; i++)
-        if (rebuild_script(r->db, err, "DROP TABLE IF EXISTS rebuild_old_%s", r->models[i]->name) != 0)
+        if (rebuild_script(r->db, err, "DROP TABLE IF EXISTS rebuild_old_%s", r->models[i]->name) != 0 ||
+            rebuild_sides_script(r->db, err, "DROP TABLE IF EXISTS rebuild_old_%s", r->models[i]) != 0)
             return -1;
     return 0;
 }
@@ -169,7 +178,7 @@ int rebuild_fold(struct rebuild *r, struct sql *db, struct event_list *list, str
             model_fold(r->model, item->state, &list->events[i], r->arena, err) != 0)
             return -1;
     }
-    return touched_write(db, r->arena, r->model, "rebuild_", touched, err);
+    return touched_write(db, r->arena, r->model, "rebuild_", r->sides, touched, err);
 }
 
 static int note_position(struct rebuild *r, int64_t position, struct err *err)
@@ -201,7 +210,7 @@ int rebuild_step(struct rebuild *r, struct err *err)
     return near ? 0 : 1;
 }
 
-static void differs(struct rebuild_result *result, const struct read_model *rows, const char *id, const char *what)
+void rebuild_differs(struct rebuild_result *result, const struct read_model *rows, const char *id, const char *what)
 {
     if (result->differences < REBUILD_NAMED)
         snprintf(result->named[result->differences], sizeof result->named[0], "%s, %s: %s", rows->name, id, what);
@@ -213,20 +222,21 @@ void rebuild_compare_rows(struct rebuild_result *result, const struct read_model
 {
     char what[128];
     if (table == NULL || shadow == NULL) {
-        differs(result, rows, id, table == NULL ? "the row is missing" : "the row is not in the log");
+        rebuild_differs(result, rows, id, table == NULL ? "the row is missing" : "the row is not in the log");
         return;
     }
     const struct column *column = state_difference(rows, table, shadow);
     if (column == NULL)
         return;
     snprintf(what, sizeof what, "column %s is not what the log says", column->name);
-    differs(result, rows, id, what);
+    rebuild_differs(result, rows, id, what);
 }
 
 int rebuild_drop(struct rebuild *r, struct err *err)
 {
     for (size_t i = 0; r->models[i] != NULL; i++)
         if (rebuild_script(r->db, err, "DROP TABLE IF EXISTS rebuild_%s", r->models[i]->name) != 0 ||
+            rebuild_sides_script(r->db, err, "DROP TABLE IF EXISTS rebuild_%s", r->models[i]) != 0 ||
             sql_exec(r->db, "DELETE FROM rebuilds WHERE model = ?", SQL_ARGS(SQL_TEXT(r->models[i]->name)), NULL,
                      err) != 0)
             return -1;

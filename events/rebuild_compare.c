@@ -1,5 +1,6 @@
 /* Comparing a shadow with its table. See rebuild.h. */
 #include "events/rebuild_internal.h"
+#include "events/sides.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +98,23 @@ static void merge(struct comparison *c, struct page *table, struct page *shadow)
     }
 }
 
+/* The sides of the rows after one id and up to another. */
+static int compare_sides(struct comparison *c, const char *after, const char *upto, struct err *err)
+{
+    struct sql_rows found;
+    char what[128];
+    for (size_t s = 0; s < c->rows->side_count; s++) {
+        const struct side *side = &c->rows->sides[s];
+        if (sides_compare(c->r->db, c->pages, side, after, upto, &found, err) != 0)
+            return -1;
+        snprintf(what, sizeof what, "its rows in %s are not what the log says", side->name);
+        for (size_t i = 0; i < found.count; i++)
+            if (!has_moved(c, SQL_CELL(&found, i, 0).data))
+                rebuild_differs(c->result, c->rows, SQL_CELL(&found, i, 0).data, what);
+    }
+    return 0;
+}
+
 static int compare_all(struct comparison *c, struct err *err)
 {
     static const char *const REST = "WHERE id > ? ORDER BY id LIMIT ?";
@@ -109,10 +127,15 @@ static int compare_all(struct comparison *c, struct err *err)
     if (table.text == NULL || shadow.text == NULL || table.state == NULL || shadow.state == NULL)
         return fail(err, ERR_UNAVAILABLE, "no room to compare");
     do {
+        char after[sizeof c->key];
+        memcpy(after, c->key, sizeof after);
         arena_reset(c->pages);
         if (read_page(c, &table, err) != 0 || read_page(c, &shadow, err) != 0)
             return -1;
+        bool last = table.found.count < PAGE && shadow.found.count < PAGE;
         merge(c, &table, &shadow);
+        if (compare_sides(c, after, last ? "g" : c->key, err) != 0)
+            return -1;
     } while (table.found.count == PAGE || shadow.found.count == PAGE);
     return 0;
 }
@@ -124,7 +147,10 @@ int rebuild_compare(struct rebuild *r, const struct read_model *rows, struct reb
     arena_reset(r->arena);
     if (c.pages == NULL)
         return fail(err, ERR_UNAVAILABLE, "no memory");
-    int status = sql_begin_snapshot(r->db, err);
+    int status = sides_make(r->db, r->arena, rows, err);
+    r->sides = status == 0;
+    if (status == 0)
+        status = sql_begin_snapshot(r->db, err);
     if (status == 0)
         status = find_moved(&c, err) != 0 ? -1 : compare_all(&c, err);
     sql_rollback(r->db);

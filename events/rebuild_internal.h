@@ -13,10 +13,17 @@ struct rebuild {
     struct arena *arena; /* for one step */
     char program[2 * SHA256_SIZE + 1];
     int64_t position;
+    bool sides; /* the shadows of the sides are there, and follow */
 };
 
 /* Statements in which every %s is that table's name. */
 int rebuild_script(struct sql *db, struct err *err, const char *format, const char *name);
+
+/* The same for each side of a read model. */
+int rebuild_sides_script(struct sql *db, struct err *err, const char *format, const struct read_model *rows);
+
+/* Notes a difference; what says which. */
+void rebuild_differs(struct rebuild_result *result, const struct read_model *rows, const char *id, const char *what);
 
 /* Folds events into the shadows through db; the list loses those of other models. */
 int rebuild_fold(struct rebuild *r, struct sql *db, struct event_list *list, struct touched_list *touched,

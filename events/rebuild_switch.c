@@ -9,6 +9,7 @@
 #include "events/rebuild_internal.h"
 
 #include "base/clock.h"
+#include "events/sides.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -23,6 +24,8 @@ struct change {
     struct rebuild_result *result;
     struct sql *locker, *renamer;
     int64_t renamer_id;
+    struct arena *texts;
+    const char *rename;
     pthread_t thread;
     int status;
     struct err err;
@@ -96,11 +99,35 @@ static int catch_up(struct change *c, struct err *err)
     return 0;
 }
 
+/* Text about the table and about each of its sides, in which %s is a name, with commas between. */
+static const char *of_all(const struct change *c, const char *begin, const char *format)
+{
+    struct buf buf;
+    buf_init(&buf, c->texts);
+    buf_puts(&buf, begin);
+    for (size_t i = 0; i <= c->rows->side_count; i++) {
+        const char *name = i == 0 ? c->rows->name : c->rows->sides[i - 1].name;
+        buf_puts(&buf, i > 0 ? ", " : "");
+        for (const char *at = format; *at != '\0'; at++)
+            if (at[0] == '%' && at[1] == 's')
+                buf_puts(&buf, name), at++;
+            else
+                buf_add(&buf, at, 1);
+    }
+    buf_add(&buf, "", 1);
+    return buf.failed ? NULL : buf.data;
+}
+
+static int run(struct sql *db, const char *text, struct err *err)
+{
+    return text != NULL ? sql_script(db, text, strlen(text), err)
+                        : fail(err, ERR_UNAVAILABLE, "no room for a statement");
+}
+
 static void *rename_main(void *context)
 {
     struct change *c = context;
-    c->status =
-        rebuild_script(c->renamer, &c->err, "RENAME TABLE %s TO rebuild_old_%s, rebuild_%s TO %s", c->rows->name);
+    c->status = run(c->renamer, c->rename, &c->err);
     sql_thread_end();
     return NULL;
 }
@@ -146,7 +173,11 @@ static int change_places(struct change *c, struct err *err)
         rebuild_script(c->locker, err, "CREATE TABLE rebuild_old_%s (nothing INT)", name) != 0)
         return -1;
     int64_t began = clock_steady();
-    if (rebuild_script(c->locker, err, "LOCK TABLES %s WRITE, rebuild_%s WRITE, rebuild_old_%s WRITE", name) != 0 ||
+    const char *locks = of_all(c, "LOCK TABLES ", "%s WRITE, rebuild_%s WRITE");
+    c->rename = of_all(c, "RENAME TABLE ", "%s TO rebuild_old_%s, rebuild_%s TO %s");
+    if (locks == NULL || c->rename == NULL)
+        return fail(err, ERR_UNAVAILABLE, "no room for a statement");
+    if (run(c->locker, arena_printf(c->texts, "%s, rebuild_old_%s WRITE", locks, name), err) != 0 ||
         catch_up(c, err) != 0)
         return -1;
     if (pthread_create(&c->thread, NULL, rename_main, c) != 0)
@@ -158,12 +189,15 @@ static int change_places(struct change *c, struct err *err)
 
 int rebuild_switch(struct rebuild *r, const struct read_model *rows, struct rebuild_result *result, struct err *err)
 {
-    struct change c = {.r = r, .rows = rows, .result = result};
-    int status = change_places(&c, err);
+    struct change c = {.r = r, .rows = rows, .result = result, .texts = arena_new(64 * 1024)};
+    int status = c.texts != NULL ? change_places(&c, err) : fail(err, ERR_UNAVAILABLE, "no memory");
+    arena_free(&c.texts);
     /* Closing gives back what is still locked. */
     sql_close(&c.renamer);
     sql_close(&c.locker);
-    if (rebuild_script(r->db, status == 0 ? err : NULL, "DROP TABLE IF EXISTS rebuild_old_%s", rows->name) != 0)
+    struct err *first = status == 0 ? err : NULL;
+    if (rebuild_script(r->db, first, "DROP TABLE IF EXISTS rebuild_old_%s", rows->name) != 0 ||
+        rebuild_sides_script(r->db, first, "DROP TABLE IF EXISTS rebuild_old_%s", rows) != 0)
         status = -1;
     if (status == 0)
         status = sql_exec(r->db, "DELETE FROM rebuilds WHERE model = ?", SQL_ARGS(SQL_TEXT(rows->name)), NULL, err);

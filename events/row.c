@@ -95,20 +95,36 @@ const struct column *state_difference(const struct read_model *model, const void
     return NULL;
 }
 
-const char *row_select(const struct read_model *model, struct arena *arena, const char *table, const char *rest)
+int state_derive(const struct read_model *model, void *state, struct arena *arena, struct err *err)
+{
+    return model->derive != NULL ? model->derive(state, arena, err) : 0;
+}
+
+static const char *select_text(const struct read_model *model, struct arena *arena, const char *table, const char *rest,
+                               bool derived)
 {
     struct buf buf;
     buf_init(&buf, arena);
-    for (size_t i = 0; i < model->column_count; i++)
+    for (size_t i = 0; i < model->column_count && (derived || !model->columns[i].derived); i++)
         buf_printf(&buf, "%s%s", i > 0 ? ", " : "SELECT ", model->columns[i].name);
     buf_printf(&buf, " FROM %s %s", table, rest);
     buf_add(&buf, "", 1);
     return buf.failed ? NULL : buf.data;
 }
 
+const char *row_select(const struct read_model *model, struct arena *arena, const char *table, const char *rest)
+{
+    return select_text(model, arena, table, rest, true);
+}
+
+const char *row_select_state(const struct read_model *model, struct arena *arena, const char *table, const char *rest)
+{
+    return select_text(model, arena, table, rest, false);
+}
+
 void row_state(const struct read_model *model, const struct sql_rows *rows, size_t row, void *state)
 {
-    for (size_t i = 0; i < model->column_count; i++) {
+    for (size_t i = 0; i < model->column_count && i < rows->columns; i++) {
         const struct column *column = &model->columns[i];
         struct str cell = SQL_CELL(rows, row, i);
         if (is_text(column)) {
@@ -158,14 +174,42 @@ static void add_statement(const struct read_model *model, struct buf *buf, bool 
     buf_puts(buf, ")");
 }
 
-void row_write(const struct read_model *model, struct sql_batch *batch, const void *state, bool is_new)
+void side_select(struct buf *buf, const struct side *side, const char *table)
+{
+    const char *name = strstr(side->select, "%s");
+    buf_add(buf, side->select, (size_t)(name - side->select));
+    buf_puts(buf, table);
+    buf_puts(buf, name + 2);
+}
+
+static void side_write(const struct read_model *model, const struct side *side, struct sql_batch *batch,
+                       const void *before, const void *state)
+{
+    struct sql_arg id = SQL_STR(text_of(&model->columns[0], state));
+    struct buf text;
+    if (!side->moved(before, state))
+        return;
+    buf_init(&text, sql_batch_arena(batch));
+    if (state_version(model, before) > 0)
+        buf_printf(&text, "DELETE FROM %s WHERE id = ?; ", side->name);
+    size_t count = text.len > 0 ? 2 : 1;
+    buf_printf(&text, "INSERT INTO %s (%s) ", side->name, side->columns);
+    side_select(&text, side, model->name);
+    buf_add(&text, " = ?", 5);
+    sql_batch_add(batch, text.failed ? "" : text.data, (struct sql_arg[]){id, id}, count);
+}
+
+void row_write(const struct read_model *model, struct sql_batch *batch, const void *before, const void *state)
 {
     struct sql_arg values[COLUMNS_MOST + 1];
     struct buf text;
+    bool is_new = state_version(model, before) == 0;
     buf_init(&text, sql_batch_arena(batch));
     add_statement(model, &text, is_new);
     buf_add(&text, "", 1);
     row_values(model, state, sql_batch_arena(batch), values);
     values[model->column_count] = values[0];
     sql_batch_add(batch, text.failed ? "" : text.data, values, model->column_count + (is_new ? 0 : 1));
+    for (size_t i = 0; i < model->side_count; i++)
+        side_write(model, &model->sides[i], batch, before, state);
 }

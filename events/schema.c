@@ -66,6 +66,15 @@ static void check_id(const struct check *check, struct json_object *value, const
         fault_add(check->faults, pointer, "must be an id");
 }
 
+/* Whether the item is one of those before it. */
+static bool is_repeated(struct json_object *array, size_t item)
+{
+    for (size_t i = 0; i < item; i++)
+        if (json_object_equal(json_object_array_get_idx(array, i), json_object_array_get_idx(array, item)))
+            return true;
+    return false;
+}
+
 static void check_texts(const struct check *check, const struct field *field, struct json_object *value,
                         const char *pointer)
 {
@@ -77,8 +86,20 @@ static void check_texts(const struct check *check, const struct field *field, st
     if (count > field->items)
         fault_add(check->faults, pointer,
                   arena_printf(check->arena, "must have at most %zu items, has %zu", field->items, count));
-    for (size_t i = 0; i < count && i < field->items; i++)
-        check_text(check, field, json_object_array_get_idx(value, i), arena_printf(check->arena, "%s/%zu", pointer, i));
+    for (size_t i = 0; i < count && i < field->items; i++) {
+        const char *at = arena_printf(check->arena, "%s/%zu", pointer, i);
+        check_text(check, field, json_object_array_get_idx(value, i), at);
+        if (is_repeated(value, i))
+            fault_add(check->faults, at, "is there twice");
+    }
+}
+
+static void check_number(const struct check *check, const struct field *field, struct json_object *value,
+                         const char *pointer)
+{
+    if (!json_object_is_type(value, json_type_int) || json_object_get_int64(value) < (int64_t)field->least)
+        fault_add(check->faults, pointer,
+                  arena_printf(check->arena, "must be a whole number from %zu on", field->least));
 }
 
 static void check_field(const struct check *check, const struct field *field, struct json_object *payload)
@@ -90,12 +111,16 @@ static void check_field(const struct check *check, const struct field *field, st
             fault_add(check->faults, pointer, "is missing");
         return;
     }
+    if (value == NULL && field->nullable)
+        return;
     if (field->type == FIELD_TEXT)
         check_text(check, field, value, pointer);
     else if (field->type == FIELD_TEXTS)
         check_texts(check, field, value, pointer);
     else if (field->type == FIELD_ID)
         check_id(check, value, pointer);
+    else if (field->type == FIELD_NUMBER)
+        check_number(check, field, value, pointer);
     else if (!json_object_is_type(value, json_type_boolean))
         fault_add(check->faults, pointer, "must be true or false");
 }
@@ -129,7 +154,8 @@ bool schema_check(const struct field *fields, size_t count, const struct conf *c
 
 static void text_schema(const struct field *field, const struct conf *conf, struct buf *buf)
 {
-    buf_printf(buf, "{\"type\":\"string\",\"minLength\":%zu,\"maxLength\":%zu}", field->least, most_of(conf, field));
+    const char *type = field->nullable && field->type == FIELD_TEXT ? "[\"string\",\"null\"]" : "\"string\"";
+    buf_printf(buf, "{\"type\":%s,\"minLength\":%zu,\"maxLength\":%zu}", type, field->least, most_of(conf, field));
 }
 
 static void field_schema(const struct field *field, const struct conf *conf, struct buf *buf)
@@ -139,12 +165,15 @@ static void field_schema(const struct field *field, const struct conf *conf, str
         text_schema(field, conf, buf);
         break;
     case FIELD_TEXTS:
-        buf_puts(buf, "{\"type\":\"array\",\"items\":");
+        buf_printf(buf, "{\"type\":%s,\"items\":", field->nullable ? "[\"array\",\"null\"]" : "\"array\"");
         text_schema(field, conf, buf);
-        buf_printf(buf, ",\"maxItems\":%zu}", field->items);
+        buf_printf(buf, ",\"maxItems\":%zu,\"uniqueItems\":true}", field->items);
         break;
     case FIELD_ID:
         buf_puts(buf, "{\"type\":\"string\",\"format\":\"uuid\"}");
+        break;
+    case FIELD_NUMBER:
+        buf_printf(buf, "{\"type\":\"integer\",\"minimum\":%zu}", field->least);
         break;
     case FIELD_FLAG:
         buf_puts(buf, "{\"type\":\"boolean\"}");

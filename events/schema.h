@@ -8,14 +8,15 @@
 #include "base/conf.h"
 #include "base/json.h"
 
-enum field_type { FIELD_TEXT, FIELD_FLAG, FIELD_TEXTS, FIELD_ID };
+enum field_type { FIELD_TEXT, FIELD_FLAG, FIELD_TEXTS, FIELD_ID, FIELD_NUMBER };
 
 struct field {
     const char *name;
     enum field_type type;
     bool required;
-    size_t least, most; /* code points of a text, or of each of FIELD_TEXTS */
-    size_t items;       /* the most that FIELD_TEXTS may hold */
+    bool nullable;      /* null stands for nothing: "" or [] */
+    size_t least, most; /* code points of a text, or of each of FIELD_TEXTS; the least of a FIELD_NUMBER */
+    size_t items;       /* the most that FIELD_TEXTS may hold, no two alike */
     size_t most_option; /* offset in struct conf of an int64_t that stands in for most; 0: none */
 };
 

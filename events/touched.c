@@ -1,6 +1,8 @@
 /* See touched.h. */
 #include "events/touched.h"
 
+#include "events/sides.h"
+
 #include <string.h>
 
 /* Rows asked for at once. A shorter list repeats its last id, so that there is one statement for all. */
@@ -166,8 +168,11 @@ static int write_model(struct sql *db, struct arena *arena, const struct read_mo
     if (insert == NULL || values == NULL)
         return fail(err, ERR_UNAVAILABLE, "no room for rows");
     for (size_t i = 0; i < list->count; i++)
-        if (list->items[i].rows == rows)
+        if (list->items[i].rows == rows) {
+            if (state_derive(rows, list->items[i].state, arena, err) != 0)
+                return -1;
             row_values(rows, list->items[i].state, arena, values + rows->column_count * count++);
+        }
     if (count == 0)
         return 0;
     if (delete_rows(db, arena, rows, prefix, list, err) != 0)
@@ -175,11 +180,12 @@ static int write_model(struct sql *db, struct arena *arena, const struct read_mo
     return sql_insert(db, arena, insert, values, rows->column_count, count, err);
 }
 
-int touched_write(struct sql *db, struct arena *arena, const struct model *model, const char *prefix,
+int touched_write(struct sql *db, struct arena *arena, const struct model *model, const char *prefix, bool sides,
                   const struct touched_list *list, struct err *err)
 {
     for (size_t i = 0; i < model->read_model_count; i++)
-        if (write_model(db, arena, model->read_models[i], prefix, list, err) != 0)
+        if (write_model(db, arena, model->read_models[i], prefix, list, err) != 0 ||
+            (sides && sides_write(db, arena, model->read_models[i], prefix, list, err) != 0))
             return -1;
     return 0;
 }

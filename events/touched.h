@@ -33,9 +33,9 @@ int touched_load(struct sql *db, struct arena *arena, const struct model *model,
 
 /*
  * Writes the states of all of them to the tables «<prefix><name>», in the place of the rows that were loaded. First all
- * of those go, then the new ones come: a unique key that one gives up for another is free by then.
+ * of those go, then the new ones come: a unique key that one gives up for another is free by then. sides: theirs too.
  */
-int touched_write(struct sql *db, struct arena *arena, const struct model *model, const char *prefix,
+int touched_write(struct sql *db, struct arena *arena, const struct model *model, const char *prefix, bool sides,
                   const struct touched_list *list, struct err *err);
 
 #endif

@@ -2,6 +2,7 @@
 #include "base/listen.h"
 #include "base/log.h"
 #include "base/options.h"
+#include "base/slug.h"
 #include "fcgi/pool.h"
 
 #include <fcntl.h>
@@ -11,7 +12,8 @@
 static int run(const char *path, struct err *err)
 {
     struct conf conf;
-    if (crypt_init(err) != 0 || conf_load(&conf, path, "courant-fcgi", err) != 0)
+    /* ICU's tables are loaded here, so that the workers share them. */
+    if (crypt_init(err) != 0 || conf_load(&conf, path, "courant-fcgi", err) != 0 || slug_start(err) != 0)
         return -1;
     bool inherited = listen_inherited();
     struct pool_setup setup = {.conf = &conf, .conf_path = path};
@@ -27,6 +29,7 @@ static int run(const char *path, struct err *err)
     if (!inherited)
         listen_remove(conf.fcgi_listen);
     conf_wipe(&conf);
+    slug_end();
     return status;
 }
 

@@ -6,6 +6,7 @@
 #include "events/idempotency.h"
 #include "fcgi/message.h"
 #include "handlers/app.h"
+#include "http/finish.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -94,6 +95,7 @@ static void answer(struct worker *worker)
         log_error("a request needed more memory than it may have");
         http_send_problem(&response, &request, 500, "The answer is too large.", NULL);
     }
+    http_finish(&response, &request, worker->conf);
     if (!message_write(&worker->fcgi, &request, &response))
         log_debug("the web server has gone before the answer was written");
     log_trace(NULL);

@@ -2,23 +2,37 @@
 #include "handlers/app.h"
 
 #include "base/json.h"
+#include "domain/article.h"
 #include "domain/model.h"
 #include "events/idempotency.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
+enum { PAGE_STANDARD = 20, PAGE_MOST = 100 };
+
 const struct route ROUTES[] = {
-    {"POST", "/api/articles", ROUTE_USER, articles_create},
-    {"GET", "/api/articles", ROUTE_ANYONE, articles_list},
-    {"GET", "/api/articles/{id}", ROUTE_ANYONE, articles_get},
-    {"GET", "/api/commands", ROUTE_ANYONE, commands_list},
-    {"POST", "/api/commands/{id}", ROUTE_ANYONE, commands_send},
-    {"POST", "/api/auth/login", ROUTE_OPEN, auth_login},
-    {"GET", "/api/auth", ROUTE_USER, auth_whoami},
-    {"GET", "/livez", ROUTE_OPEN, health_live},
-    {"GET", "/readyz", ROUTE_OPEN, health_ready},
+    {"GET", "/api/articles", ROUTE_ANYONE, articles_list, NULL},
+    {"POST", "/api/articles", ROUTE_USER, commands_at_path, &CREATE_ARTICLE},
+    {"GET", "/api/articles/{id}", ROUTE_ANYONE, articles_get, NULL},
+    {"PUT", "/api/articles/{id}", ROUTE_USER, commands_at_path, &UPDATE_ARTICLE},
+    {"PATCH", "/api/articles/{id}", ROUTE_USER, commands_at_path, &PATCH_ARTICLE},
+    {"DELETE", "/api/articles/{id}", ROUTE_USER, commands_at_path, &DELETE_ARTICLE},
+    {"POST", "/api/articles/{id}/publish", ROUTE_USER, commands_at_path, &PUBLISH_ARTICLE},
+    {"POST", "/api/articles/{id}/unpublish", ROUTE_USER, commands_at_path, &UNPUBLISH_ARTICLE},
+    {"GET", "/api/articles/{id}/revisions", ROUTE_ANYONE, revisions_list, NULL},
+    {"GET", "/api/articles/{id}/revisions/{n}", ROUTE_ANYONE, revisions_get, NULL},
+    {"GET", "/api/articles/{id}/revisions/{n}/diff", ROUTE_ANYONE, revisions_diff, NULL},
+    {"POST", "/api/articles/{id}/revisions/{n}/restore", ROUTE_USER, commands_at_path, &RESTORE_REVISION},
+    {"GET", "/api/commands", ROUTE_ANYONE, commands_list, NULL},
+    {"POST", "/api/commands/{id}", ROUTE_ANYONE, commands_send, NULL},
+    {"POST", "/api/auth/login", ROUTE_OPEN, auth_login, NULL},
+    {"GET", "/api/auth", ROUTE_USER, auth_whoami, NULL},
+    {"GET", "/feed.atom", ROUTE_OPEN, feed_get, NULL},
+    {"GET", "/livez", ROUTE_OPEN, health_live, NULL},
+    {"GET", "/readyz", ROUTE_OPEN, health_ready, NULL},
 };
 
 const size_t ROUTE_COUNT = sizeof ROUTES / sizeof ROUTES[0];
@@ -28,12 +42,24 @@ struct app *app_of(const struct exchange *exchange)
     return exchange->app;
 }
 
+/* Whether a media type is this one, with parameters or without. */
+static bool is_type(const char *type, const char *name)
+{
+    size_t len = strlen(name);
+    return type != NULL && strncasecmp(type, name, len) == 0 && strchr("; \t", type[len]) != NULL;
+}
+
 struct json_object *app_read_json(struct exchange *exchange)
 {
     struct err err;
     const char *type = http_header(exchange->request, "content-type");
-    if (type == NULL || strncasecmp(type, "application/json", 16) != 0 || strchr("; \t", type[16]) == NULL) {
-        http_send_problem(exchange->response, exchange->request, 415, "The body must be application/json.", NULL);
+    bool patch = strcmp(exchange->request->method, "PATCH") == 0;
+    if (!is_type(type, "application/json") && !(patch && is_type(type, "application/merge-patch+json"))) {
+        http_send_problem(
+            exchange->response, exchange->request, 415,
+            patch ? "The body must be application/merge-patch+json." : "The body must be application/json.", NULL);
+        if (patch)
+            http_add_header(exchange->response, "Accept-Patch", "application/merge-patch+json, application/json");
         return NULL;
     }
     struct json_object *json = json_read(exchange->request->body.data, exchange->request->body.len, &err);
@@ -54,12 +80,20 @@ bool app_database(struct exchange *exchange)
 
 static void send_reply(struct http_response *response, const struct outcome *outcome)
 {
-    if (outcome->reply.status == 0)
+    struct str body = outcome->reply.body;
+    int status = outcome->reply.status;
+    if (status == 0)
         return; /* the handler makes it */
     buf_add(&response->headers, outcome->reply.headers.data, outcome->reply.headers.len);
     if (outcome->replayed)
         http_add_header(response, "Idempotency-Replayed", "true");
-    http_send_json(response, outcome->reply.status, outcome->reply.body);
+    response->status = status;
+    if (status == 202 && body.len > 0)
+        /* The position was not known when the reply was made. */
+        body = str_of(arena_printf(response->headers.arena, "%.*s,\"position\":%" PRId64 "}", (int)body.len - 1,
+                                   body.data, outcome->position));
+    if (status != 204)
+        http_send_json(response, status, body);
 }
 
 void app_add_etag(struct exchange *exchange, int64_t version)
@@ -67,17 +101,125 @@ void app_add_etag(struct exchange *exchange, int64_t version)
     buf_printf(&exchange->response->headers, "ETag: \"v%" PRId64 "\"\r\n", version);
 }
 
+void app_add_position(struct exchange *exchange, int64_t position)
+{
+    if (position >= 0)
+        http_add_header_number(exchange->response, "Courant-Position", position);
+}
+
+void app_add_caching(struct exchange *exchange)
+{
+    http_add_header(exchange->response, "Cache-Control",
+                    exchange->actor.user_id != NULL ? "private, no-cache" : "no-cache");
+}
+
+bool app_not_modified(const struct exchange *exchange, int64_t version)
+{
+    const char *match = http_header(exchange->request, "if-none-match");
+    char etag[32];
+    int len = snprintf(etag, sizeof etag, "\"v%" PRId64 "\"", version);
+    return match != NULL && (strcmp(match, "*") == 0 || memmem(match, strlen(match), etag, (size_t)len) != NULL);
+}
+
+bool app_query_fits(struct exchange *exchange, const struct faults *faults)
+{
+    if (faults->count > 0)
+        http_send_problem(exchange->response, exchange->request, 422,
+                          "The query has faults; errors names each of them.", faults);
+    return faults->count == 0;
+}
+
+void app_page(struct exchange *exchange, struct faults *faults, size_t *limit, struct str *cursor)
+{
+    const char *number = http_query(exchange->request, "limit"), *text = http_query(exchange->request, "cursor");
+    int64_t value = number != NULL ? json_whole(str_of(number)) : PAGE_STANDARD;
+    *limit = PAGE_STANDARD;
+    *cursor = (struct str){NULL, 0};
+    if (value < 1 || value > PAGE_MOST)
+        fault_add(faults, "?limit", "must be a whole number from 1 to 100");
+    else
+        *limit = (size_t)value;
+    if (text == NULL)
+        return;
+    *cursor = base64url_decode(exchange->arena, text, strlen(text));
+    if (cursor->data == NULL || !utf8_valid(cursor->data, cursor->len) ||
+        memchr(cursor->data, '\0', cursor->len) != NULL)
+        *cursor = STR("");
+}
+
+/* The request's target with another cursor. */
+static void add_link(struct exchange *exchange, const char *next)
+{
+    struct buf *headers = &exchange->response->headers;
+    const struct http_request *request = exchange->request;
+    buf_puts(headers, "Link: <");
+    buf_add(headers, request->target, strcspn(request->target, "?"));
+    buf_puts(headers, "?");
+    for (const char *at = request->query; *at != '\0';) {
+        size_t len = strcspn(at, "&");
+        if (len > 0 && strncmp(at, "cursor=", 7) != 0) {
+            buf_add(headers, at, len);
+            buf_puts(headers, "&");
+        }
+        at += len + (at[len] == '&');
+    }
+    buf_printf(headers, "cursor=%s>; rel=\"next\"\r\n", next);
+}
+
+void app_end_page(struct exchange *exchange, struct buf *buf, struct str next)
+{
+    struct str cursor = next.data != NULL ? base64url_encode(exchange->arena, next.data, next.len) : next;
+    if (cursor.data == NULL) {
+        buf_puts(buf, ",\"next\":null}");
+        return;
+    }
+    buf_printf(buf, ",\"next\":\"%s\"}", cursor.data);
+    add_link(exchange, cursor.data);
+}
+
+/* Whether the client would rather not wait for what the command made. */
+static bool prefers_async(const struct exchange *exchange)
+{
+    const char *prefer = http_header(exchange->request, "prefer");
+    for (const char *at = prefer; at != NULL && *at != '\0';) {
+        at += strspn(at, ", \t");
+        size_t len = strcspn(at, ",; \t=");
+        if (len == 13 && strncasecmp(at, "respond-async", len) == 0)
+            return true;
+        at += strcspn(at, ",");
+    }
+    return false;
+}
+
+static int accept(const struct command *command, struct outcome *outcome, struct err *err)
+{
+    const struct command_type *type = command->type;
+    struct buf headers;
+    buf_init(&headers, command->arena);
+    buf_puts(&headers, "Preference-Applied: respond-async\r\n");
+    if (type->creates && type->model->path != NULL)
+        buf_printf(&headers, "Location: %s/%s\r\n", type->model->path, command->new_id);
+    outcome->reply = (struct reply){202, buf_str(&headers),
+                                    str_of(arena_printf(command->arena, "{\"status\":\"accepted\",\"id\":\"%s\"}",
+                                                        type->creates ? command->new_id : command->target))};
+    return headers.failed || outcome->reply.body.data == NULL ? fail(err, ERR_INTERNAL, "the answer is too large") : 0;
+}
+
 int app_respond(const struct command *command, struct outcome *outcome, struct err *err)
 {
     struct buf headers, body;
-    const struct read_model *model = command->type->model;
+    const struct command_type *type = command->type;
     buf_init(&headers, command->arena);
-    if (command->type->creates && model->path != NULL)
-        buf_printf(&headers, "Location: %s/%s\r\n", model->path, command->new_id);
-    buf_printf(&headers, "ETag: \"v%" PRId64 "\"\r\n", outcome->version);
     buf_init(&body, command->arena);
-    model->json(&body, outcome->state);
-    outcome->reply = (struct reply){command->type->creates ? 201 : 200, buf_str(&headers), buf_str(&body)};
+    if (type->creates && type->model->path != NULL)
+        buf_printf(&headers, "Location: %s/%s\r\n", type->model->path, command->new_id);
+    if (type->removes) {
+        outcome->reply = (struct reply){204, STR(""), STR("")};
+        return 0;
+    }
+    buf_printf(&headers, "ETag: \"v%" PRId64 "\"\r\n", outcome->version);
+    type->model->json(&body, outcome->state);
+    outcome->reply = (struct reply){type->creates ? 201 : 200, buf_str(&headers), buf_str(&body)};
     return headers.failed || body.failed ? fail(err, ERR_INTERNAL, "the answer is too large") : 0;
 }
 
@@ -90,7 +232,10 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
     command->arena = exchange->arena;
     command->source = "http";
     command->trace_id = exchange->request->trace_id;
-    command->request = exchange->request->body;
+    if (command->request.data == NULL)
+        command->request = exchange->request->body;
+    if (command->respond != NULL && prefers_async(exchange))
+        command->respond = accept;
     if (command->respond != NULL)
         command->idempotency_key = http_header(exchange->request, "idempotency-key");
     if (command->actor == NULL)

@@ -33,22 +33,43 @@ struct json_object *app_read_json(struct exchange *exchange);
  */
 bool app_dispatch(struct exchange *exchange, struct command *command);
 
-/* What a command's client gets: 201 with Location for a new thing, or 200; its ETag, and the thing as JSON. */
+/*
+ * What a command's client gets: 201 with Location for a new thing, 204 for one that is gone, or 200; its ETag, and the
+ * thing as JSON. With «Prefer: respond-async» (RFC 7240) 202, and only which event it was.
+ */
 int app_respond(const struct command *command, struct outcome *outcome, struct err *err);
+
 void app_add_etag(struct exchange *exchange, int64_t version);
+void app_add_position(struct exchange *exchange, int64_t position);
+/* Of what changes any time, and may be only this reader's. */
+void app_add_caching(struct exchange *exchange);
+/* Whether If-None-Match names this version (RFC 9110, section 13.1.2). */
+bool app_not_modified(const struct exchange *exchange, int64_t version);
+
+/* Whether there are no faults of the query; otherwise 422 is the answer. */
+bool app_query_fits(struct exchange *exchange, const struct faults *faults);
+/* ?limit= and ?cursor=, of which the text is given back; {NULL, 0} on the first page. */
+void app_page(struct exchange *exchange, struct faults *faults, size_t *limit, struct str *cursor);
+/* Ends a list: «,"next":…}», and Link to the same list from there on. next: what app_page is to give back, or {NULL,
+ * 0}. */
+void app_end_page(struct exchange *exchange, struct buf *buf, struct str next);
 
 /* A connection to the database; false, and 503 is the answer. */
 bool app_database(struct exchange *exchange);
 
 /* The handlers, in their files by group. */
-void articles_create(struct exchange *exchange);
 void articles_list(struct exchange *exchange);
 void articles_get(struct exchange *exchange);
 void auth_login(struct exchange *exchange);
 void auth_whoami(struct exchange *exchange);
 void commands_list(struct exchange *exchange);
 void commands_send(struct exchange *exchange);
+void commands_at_path(struct exchange *exchange);
+void feed_get(struct exchange *exchange);
 void health_live(struct exchange *exchange);
 void health_ready(struct exchange *exchange);
+void revisions_list(struct exchange *exchange);
+void revisions_get(struct exchange *exchange);
+void revisions_diff(struct exchange *exchange);
 
 #endif

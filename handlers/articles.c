@@ -1,47 +1,37 @@
-/* /api/articles */
+/* /api/articles: reading. What changes articles is in commands.c. */
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/crypt.h"
 #include "base/json.h"
-#include "domain/article.h"
+#include "base/slug.h"
+#include "domain/article_query.h"
 #include "handlers/app.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIMIT_STANDARD = 20 };
-
-static void send_article(struct exchange *exchange, int status, const struct article *article)
-{
-    struct buf buf;
-    buf_init(&buf, exchange->arena);
-    article_json(&buf, article, true);
-    app_add_etag(exchange, article->version);
-    http_send_json(exchange->response, status, buf_str(&buf));
-}
-
-void articles_create(struct exchange *exchange)
-{
-    struct json_object *payload = app_read_json(exchange);
-    if (payload == NULL)
-        return;
-    struct command command = {
-        .type = &CREATE_ARTICLE, .payload = payload, .expected = NO_VERSION, .respond = app_respond};
-    app_dispatch(exchange, &command);
-    json_object_put(payload);
-}
-
-/* Whether If-None-Match names this version (RFC 9110, section 13.1.2). */
-static bool not_modified(struct exchange *exchange, int64_t version)
+/* The first version that If-None-Match names, 0 where it names none. */
+static int64_t known_version(const struct exchange *exchange)
 {
     const char *match = http_header(exchange->request, "if-none-match");
-    char etag[32];
-    int len = snprintf(etag, sizeof etag, "\"v%" PRId64 "\"", version);
-    if (match == NULL)
-        return false;
-    return strcmp(match, "*") == 0 || memmem(match, strlen(match), etag, (size_t)len) != NULL;
+    const char *tag = match != NULL ? strstr(match, "\"v") : NULL;
+    int64_t version = tag != NULL ? json_whole((struct str){tag + 2, strspn(tag + 2, "0123456789")}) : 0;
+    return version > 0 ? version : 0;
+}
+
+static void send_view(struct exchange *exchange, const struct article_view *view)
+{
+    struct buf buf;
+    app_add_etag(exchange, view->version);
+    app_add_caching(exchange);
+    if (app_not_modified(exchange, view->version)) {
+        exchange->response->status = 304;
+        return;
+    }
+    buf_init(&buf, exchange->arena);
+    article_json(&buf, view->summary, view->rest);
+    http_send_json(exchange->response, 200, buf_str(&buf));
 }
 
 /* ?version= and ?at=, at most one of them; false, and the problem is the answer. */
@@ -62,98 +52,87 @@ static bool when_of(struct exchange *exchange, int64_t *version, int64_t *moment
     }
     if (number != NULL && at != NULL)
         fault_add(&faults, "?at", "does not go together with ?version");
-    if (faults.count > 0)
-        http_send_problem(exchange->response, exchange->request, 422,
-                          "The query has faults; errors names each of them.", &faults);
-    return faults.count == 0;
+    return app_query_fits(exchange, &faults);
 }
 
 void articles_get(struct exchange *exchange)
 {
-    struct article article;
+    struct article_view view = {.position = -1};
     struct err err;
-    int64_t position = -1, version, moment;
+    int64_t version, moment;
     if (!when_of(exchange, &version, &moment) || !app_database(exchange))
         return;
-    int status = version == INT64_MAX && moment == INT64_MAX
-                     ? article_find(app_of(exchange)->db, exchange->arena, &exchange->actor, exchange->id, &article,
-                                    &position, &err)
-                     : article_find_as_of(app_of(exchange)->db, exchange->arena, &exchange->actor, exchange->id,
-                                          version, moment, &article, &position, &err);
-    if (position >= 0)
-        http_add_header_number(exchange->response, "Courant-Position", position);
-    if (status != 0) {
+    bool now = version == INT64_MAX && moment == INT64_MAX;
+    struct sql *db = app_of(exchange)->db;
+    int status =
+        now ? article_find(db, exchange->arena, &exchange->actor, exchange->id, known_version(exchange), &view, &err)
+            : article_find_as_of(db, exchange->arena, &exchange->actor, exchange->id, version, moment, &view, &err);
+    app_add_position(exchange, view.position);
+    if (status != 0)
         http_send_error(exchange->response, exchange->request, &err, NULL);
-        return;
-    }
-    http_add_header(exchange->response, "Cache-Control", "no-cache");
-    if (not_modified(exchange, article.version)) {
-        app_add_etag(exchange, article.version);
-        exchange->response->status = 304;
-    } else {
-        send_article(exchange, 200, &article);
-    }
+    else
+        send_view(exchange, &view);
 }
 
-/* limit and cursor; false, and the problem is the answer. */
-static bool page_of(struct exchange *exchange, size_t *limit, const char **before)
+/* A parameter that must be one of the texts an article may have; false notes a fault. */
+static void check_text(struct faults *faults, const char *pointer, const char *text, size_t most)
+{
+    if (text != NULL && (*text == '\0' || utf8_length(text, strlen(text)) > most))
+        fault_add(faults, pointer, "must have from 1 to 200 characters");
+}
+
+static bool filter_of(struct exchange *exchange, struct article_filter *filter)
 {
     struct faults faults = {0};
-    const char *text = http_query(exchange->request, "limit"), *cursor = http_query(exchange->request, "cursor");
-    *limit = LIMIT_STANDARD;
-    *before = NULL;
-    if (text != NULL) {
-        size_t digits = strspn(text, "0123456789");
-        long value = digits > 0 && digits < 4 && text[digits] == '\0' ? strtol(text, NULL, 10) : 0;
-        if (value < 1 || value > ARTICLE_PAGE_MOST)
-            fault_add(&faults, "?limit", "must be a whole number from 1 to 100");
-        *limit = (size_t)value;
-    }
-    if (cursor != NULL) {
-        struct str id = base64url_decode(exchange->arena, cursor, strlen(cursor));
-        if (id.data == NULL || !id_valid(id.data, id.len))
-            fault_add(&faults, "?cursor", "is not a cursor that this list has given");
-        *before = id.data;
-    }
-    if (faults.count > 0)
-        http_send_problem(exchange->response, exchange->request, 422,
-                          "The query has faults; errors names each of them.", &faults);
-    return faults.count == 0;
+    const struct http_request *request = exchange->request;
+    const char *words[WORDS_MOST];
+    struct str cursor;
+    app_page(exchange, &faults, &filter->limit, &cursor);
+    filter->author = http_query(request, "author");
+    filter->tag = http_query(request, "tag");
+    filter->status = http_query(request, "status");
+    filter->search = http_query(request, "q");
+    filter->before = cursor.data;
+    if (cursor.data != NULL && !id_valid(cursor.data, cursor.len))
+        fault_add(&faults, "?cursor", "is not a cursor that this list has given");
+    if (filter->author != NULL && !id_valid(filter->author, strlen(filter->author)))
+        fault_add(&faults, "?author", "must be the id of a user");
+    if (filter->status != NULL && strcmp(filter->status, "draft") != 0 && strcmp(filter->status, "published") != 0)
+        fault_add(&faults, "?status", "must be draft or published");
+    check_text(&faults, "?tag", filter->tag, 200);
+    check_text(&faults, "?q", filter->search, 200);
+    size_t count = filter->search != NULL ? words_of(exchange->arena, filter->search, words) : 1;
+    if (count == 0 || count > WORDS_MOST)
+        fault_add(&faults, "?q", "must have from 1 to 8 words");
+    return app_query_fits(exchange, &faults);
 }
 
-static void send_page(struct exchange *exchange, const struct article_page *page, size_t limit)
+static void send_page(struct exchange *exchange, const struct article_page *page)
 {
     struct buf buf;
     buf_init(&buf, exchange->arena);
     buf_puts(&buf, "{\"items\":[");
     for (size_t i = 0; i < page->count; i++) {
         buf_puts(&buf, i > 0 ? "," : "");
-        article_json(&buf, &page->articles[i], false);
+        buf_add(&buf, page->summaries[i].data, page->summaries[i].len);
     }
-    if (page->more) {
-        struct str next = base64url_encode(exchange->arena, page->articles[page->count - 1].id, ID_LEN);
-        buf_printf(&buf, "],\"next\":\"%s\"}", next.data != NULL ? next.data : "");
-        buf_printf(&exchange->response->headers, "Link: </api/articles?limit=%zu&cursor=%s>; rel=\"next\"\r\n", limit,
-                   next.data != NULL ? next.data : "");
-    } else {
-        buf_puts(&buf, "],\"next\":null}");
-    }
+    buf_puts(&buf, "]");
+    app_end_page(exchange, &buf, page->more ? str_of(page->last) : (struct str){NULL, 0});
+    app_add_caching(exchange);
     http_send_json(exchange->response, 200, buf_str(&buf));
 }
 
 void articles_list(struct exchange *exchange)
 {
+    struct article_filter filter = {0};
     struct article_page page;
     struct err err;
-    size_t limit;
-    const char *before;
-    if (!page_of(exchange, &limit, &before) || !app_database(exchange))
+    if (!filter_of(exchange, &filter) || !app_database(exchange))
         return;
-    if (article_list(app_of(exchange)->db, exchange->arena, &exchange->actor, before, limit, &page, &err) != 0) {
+    if (article_list(app_of(exchange)->db, exchange->arena, &exchange->actor, &filter, &page, &err) != 0) {
         http_send_error(exchange->response, exchange->request, &err, NULL);
         return;
     }
-    http_add_header_number(exchange->response, "Courant-Position", page.position);
-    http_add_header(exchange->response, "Cache-Control", "no-cache");
-    send_page(exchange, &page, limit);
+    app_add_position(exchange, page.position);
+    send_page(exchange, &page);
 }

@@ -23,20 +23,37 @@ void commands_list(struct exchange *exchange)
     http_send_json(exchange->response, 200, buf_str(&buf));
 }
 
-/* If-Match as the version it names; false, and the problem is the answer. */
-static bool expected_of(struct exchange *exchange, int64_t *version)
+/* An entity tag (RFC 9110, section 8.8.3) of the form "…", weak or not. */
+static bool is_etag(const char *text)
+{
+    if (strncmp(text, "W/", 2) == 0)
+        text += 2;
+    size_t len = strlen(text);
+    return len >= 2 && text[0] == '"' && strchr(text + 1, '"') == text + len - 1;
+}
+
+/*
+ * If-Match as the version it names: 0, which no thing has, for a tag that is none of ours or weak, and what is there
+ * now for *. False, and the problem is the answer.
+ */
+static bool expected_of(struct exchange *exchange, struct command *command)
 {
     const char *match = http_header(exchange->request, "if-match");
-    *version = NO_VERSION;
+    command->expected = NO_VERSION;
     if (match == NULL)
         return true;
     size_t len = strlen(match);
-    if (len >= 4 && strncmp(match, "\"v", 2) == 0 && match[len - 1] == '"')
-        *version = json_whole((struct str){match + 2, len - 3});
-    if (*version < 1)
-        http_send_problem(exchange->response, exchange->request, 400, "If-Match must be one ETag such as \"v3\".",
+    if (strcmp(match, "*") == 0) {
+        command->expected = ANY_VERSION;
+    } else if (is_etag(match)) {
+        int64_t version = strncmp(match, "\"v", 2) == 0 ? json_whole((struct str){match + 2, len - 3}) : 0;
+        command->expected = version > 0 ? version : 0;
+    } else {
+        http_send_problem(exchange->response, exchange->request, 400, "If-Match must be one ETag such as \"v3\", or *.",
                           NULL);
-    return *version >= 1;
+        return false;
+    }
+    return true;
 }
 
 void commands_send(struct exchange *exchange)
@@ -47,8 +64,51 @@ void commands_send(struct exchange *exchange)
                           "There is no such command; GET /api/commands lists all.", NULL);
         return;
     }
-    if (!expected_of(exchange, &command.expected) || (command.payload = app_read_json(exchange)) == NULL)
+    if (!expected_of(exchange, &command) || (command.payload = app_read_json(exchange)) == NULL)
         return;
     app_dispatch(exchange, &command);
+    json_object_put(command.payload);
+}
+
+/* The body, or an empty payload for a command that needs nothing but what the path says. */
+static struct json_object *payload_of(struct exchange *exchange, const struct command_type *type)
+{
+    if (exchange->request->body.len == 0 && !type->creates && (type->field_count == 1 || exchange->item != NULL))
+        return json_object_new_object();
+    return app_read_json(exchange);
+}
+
+/* The number in the path becomes the payload's second field; false, and the problem is the answer. */
+static bool add_item(struct exchange *exchange, struct command *command)
+{
+    struct faults faults = {0};
+    int64_t number = json_whole(str_of(exchange->item));
+    if (!json_object_is_type(command->payload, json_type_object) || json_object_object_length(command->payload) > 0) {
+        fault_add(&faults, "", "must be empty: the path says it all");
+        http_send_problem(exchange->response, exchange->request, 422,
+                          "The request has faults; errors names each of them.", &faults);
+        return false;
+    }
+    if (number < 1) {
+        http_send_problem(exchange->response, exchange->request, 404, "The article has no such revision.", NULL);
+        return false;
+    }
+    json_object_object_add(command->payload, command->type->fields[1].name, json_object_new_int64(number));
+    command->request = str_of(exchange->item);
+    return true;
+}
+
+void commands_at_path(struct exchange *exchange)
+{
+    struct command command = {.type = exchange->route->subject, .target = exchange->id, .respond = app_respond};
+    if (exchange->id != NULL && !id_valid(exchange->id, strlen(exchange->id))) {
+        http_send_problem(exchange->response, exchange->request, 404,
+                          arena_printf(exchange->arena, "There is no such %s.", command.type->model->category), NULL);
+        return;
+    }
+    if (!expected_of(exchange, &command) || (command.payload = payload_of(exchange, command.type)) == NULL)
+        return;
+    if (exchange->item == NULL || add_item(exchange, &command))
+        app_dispatch(exchange, &command);
     json_object_put(command.payload);
 }

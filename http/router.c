@@ -3,9 +3,9 @@
 
 #include <string.h>
 
-static bool path_matches(const char *pattern, const struct http_request *request, const char **id)
+static bool path_matches(const char *pattern, const struct http_request *request, const char **id, const char **item)
 {
-    *id = NULL;
+    *id = *item = NULL;
     for (size_t i = 0; i < request->segment_count; i++) {
         if (*pattern != '/')
             return false;
@@ -14,6 +14,8 @@ static bool path_matches(const char *pattern, const struct http_request *request
         struct str segment = request->segments[i];
         if (len == 4 && memcmp(pattern, "{id}", 4) == 0 && segment.len > 0)
             *id = segment.data;
+        else if (len == 3 && memcmp(pattern, "{n}", 3) == 0 && segment.len > 0)
+            *item = segment.data;
         else if (segment.len != len || memcmp(segment.data, pattern, len) != 0)
             return false;
         pattern += len;
@@ -29,10 +31,10 @@ static bool method_matches(const struct route *route, const char *method)
 static void refuse(const struct route *routes, size_t count, struct exchange *exchange)
 {
     struct buf allow;
-    const char *id;
+    const char *id, *item;
     buf_init(&allow, exchange->arena);
     for (size_t i = 0; i < count; i++)
-        if (path_matches(routes[i].path, exchange->request, &id))
+        if (path_matches(routes[i].path, exchange->request, &id, &item))
             buf_printf(&allow, "%s%s, ", routes[i].method, strcmp(routes[i].method, "GET") == 0 ? ", HEAD" : "");
     if (allow.len == 0) {
         http_send_problem(exchange->response, exchange->request, 404, "There is nothing at this path.", NULL);
@@ -51,9 +53,10 @@ void router_dispatch(const struct route *routes, size_t count, const struct conf
     for (size_t i = 0; i < count; i++) {
         const struct route *route = &routes[i];
         if (!method_matches(route, exchange->request->method) ||
-            !path_matches(route->path, exchange->request, &exchange->id))
+            !path_matches(route->path, exchange->request, &exchange->id, &exchange->item))
             continue;
         exchange->actor = ANONYMOUS;
+        exchange->route = route;
         if (route->access != ROUTE_OPEN &&
             !http_authenticate(exchange->request, conf, &exchange->actor, exchange->response))
             return;

@@ -12,8 +12,10 @@ struct exchange {
     struct http_response *response;
     struct actor actor;
     struct arena *arena;
-    const char *id; /* what {id} stood for in the path; NULL where the route has none */
-    void *app;      /* what the program's handlers share */
+    const char *id, *item; /* what {id}, and what {n} stood for in the path; NULL where the route has none */
+    const struct route *route;
+    int64_t position; /* for the handler */
+    void *app;        /* what the program's handlers share */
 };
 
 enum route_access {
@@ -27,6 +29,7 @@ struct route {
     const char *path; /* «/api/articles/{id}» */
     enum route_access access;
     void (*handle)(struct exchange *exchange);
+    const void *subject; /* for the handler */
 };
 
 /*

@@ -6,7 +6,8 @@ cd "${1:-$(dirname "$0")/..}"
 
 declare -A floor=([base]=0 [sql]=1 [events]=2 [http]=3 [domain]=4 [handlers]=5 [fcgi]=6 [notifier]=6 [consumer]=6 [ctl]=6)
 declare -A owner=([fcgiapp.h]=fcgi [fcgi_stdio.h]=fcgi [mysql.h]=sql [mysqld_error.h]=sql [errmsg.h]=sql [nats/]=events
-    [event2/]=notifier [sodium.h]=base)
+    [event2/]=notifier [sodium.h]=base
+    [unicode/]=base [cmark.h]=base [git2.h]=base)
 faults=0
 
 fault() {

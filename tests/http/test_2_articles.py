@@ -86,7 +86,7 @@ def test_head_and_options(admin):
     assert (head.status, head.body) == (200, b"")
     assert head.headers["content-length"] == str(len(whole.body)) and head.headers["etag"] == whole.headers["etag"]
     options = admin.call("OPTIONS", where)
-    assert options.status == 204 and options.headers["allow"] == "GET, HEAD, OPTIONS"
+    assert options.status == 204 and options.headers["allow"] == "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"
 
 
 def test_empty_list_has_a_position(stack):

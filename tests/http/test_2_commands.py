@@ -21,7 +21,8 @@ def draft(client, title="A draft"):
 
 def test_commands_are_listed_with_their_schemas(stack):
     items = {item["type"]: item for item in stack.client().get("/api/commands").json["items"]}
-    assert sorted(items) == ["create_article", "publish_article", "register_user", "update_article"]
+    assert sorted(items) == ["create_article", "delete_article", "patch_article", "publish_article", "register_user",
+                             "restore_revision", "unpublish_article", "update_article"]
     update = items["update_article"]
     assert update["if_match"] is True and items["create_article"]["if_match"] is False
     assert update["schema"]["required"] == ["id", "title", "content"]
@@ -77,10 +78,15 @@ def test_the_version_that_was_seen(stack, admin):
     for version in 1, 3, 99:
         answer = send(admin, "update_article", payload, version)
         assert answer.status == 412 and answer.headers["etag"] == '"v2"'
-    for match in "v2", '"2"', '"v2", "v3"', '"v0"', '"v2', "*", '"v"', '"v99999999999999999999"':
+    for match in "v2", '"v2", "v3"', '"v2', "v2\"", "**", '"':
         assert send(admin, "update_article", payload, **{"If-Match": match}).status == 400
+    # An ETag that is none of ours, or a weak one, matches nothing.
+    for match in '"2"', '"v0"', 'W/"v2"', '"v"', '"v99999999999999999999"', '""':
+        answer = send(admin, "update_article", payload, **{"If-Match": match})
+        assert answer.status == 412 and answer.headers["etag"] == '"v2"', match
     assert stack.head == before
     assert send(admin, "update_article", payload, 2).status == 200
+    assert send(admin, "update_article", payload, **{"If-Match": "*"}).status == 200
 
 
 def test_two_writers_who_saw_the_same_version(stack, admin):

@@ -111,8 +111,8 @@ def test_user_add(stack):
 @pytest.mark.parametrize("change, back, word", [
     ("UPDATE articles SET title = CONCAT(title, '!') WHERE id = '{id}'",
      "UPDATE articles SET title = LEFT(title, CHAR_LENGTH(title) - 1) WHERE id = '{id}'", "read model articles, {id}"),
-    ("UPDATE events SET data = REPLACE(data, 'Tampered', 'tampered') WHERE position = {position}",
-     "UPDATE events SET data = REPLACE(data, 'tampered', 'Tampered') WHERE position = {position}", "position {position}"),
+    ("UPDATE events SET data = REPLACE(data, 'title\":\"T', 'title\":\"t') WHERE position = {position}",
+     "UPDATE events SET data = REPLACE(data, 'title\":\"t', 'title\":\"T') WHERE position = {position}", "position {position}"),
     ("UPDATE events SET position = 4000000000 WHERE position = {position}",
      "UPDATE events SET position = {position} WHERE position = 4000000000", "position {position} is missing"),
     ("UPDATE events SET hash = REVERSE(hash) WHERE position = {position}",

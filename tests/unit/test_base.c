@@ -62,7 +62,10 @@ static void times_go_there_and_back(void **state)
     }
     clock_rfc3339(951782400000000, text);
     assert_string_equal(text, "2000-02-29T00:00:00.000000Z");
-    assert_int_equal(clock_parse("2000-02-29T00:00:00Z", 20), INT64_MIN);
+    assert_int_equal(clock_parse("2000-02-29T00:00:00Z", 20), 951782400000000);
+    assert_int_equal(clock_parse("2000-02-29T00:00:00.12Z", 23), 951782400120000);
+    assert_int_equal(clock_parse("2000-02-29T00:00:00.Z", 21), INT64_MIN);
+    assert_int_equal(clock_parse("2000-02-29T00:00:00.1234567Z", 28), INT64_MIN);
     assert_int_equal(clock_parse("2000-13-29T00:00:00.000000Z", 27), INT64_MIN);
 }
 

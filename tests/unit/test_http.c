@@ -128,10 +128,10 @@ static void ok(struct exchange *exchange)
 
 static int routed(const char *method, const char *target, struct http_response *response)
 {
-    static const struct route routes[] = {{"GET", "/a", ROUTE_OPEN, ok},
-                                          {"POST", "/a", ROUTE_OPEN, ok},
-                                          {"GET", "/a/{id}", ROUTE_OPEN, ok},
-                                          {"POST", "/u", ROUTE_USER, ok}};
+    static const struct route routes[] = {{"GET", "/a", ROUTE_OPEN, ok, NULL},
+                                          {"POST", "/a", ROUTE_OPEN, ok, NULL},
+                                          {"GET", "/a/{id}", ROUTE_OPEN, ok, NULL},
+                                          {"POST", "/u", ROUTE_USER, ok, NULL}};
     struct err err;
     struct conf conf = {0};
     struct http_request request = request_for(target);

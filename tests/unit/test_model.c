@@ -16,10 +16,10 @@ struct thing {
     int64_t version, at;
 };
 
-static const struct column COLUMNS[] = {{"id", COLUMN_TEXT, offsetof(struct thing, id)},
-                                        {"name", COLUMN_STR, offsetof(struct thing, name)},
-                                        {"version", COLUMN_NUMBER, offsetof(struct thing, version)},
-                                        {"at", COLUMN_MOMENT, offsetof(struct thing, at)}};
+static const struct column COLUMNS[] = {{"id", COLUMN_TEXT, offsetof(struct thing, id), false},
+                                        {"name", COLUMN_STR, offsetof(struct thing, name), false},
+                                        {"version", COLUMN_NUMBER, offsetof(struct thing, version), false},
+                                        {"at", COLUMN_MOMENT, offsetof(struct thing, at), false}};
 
 static const struct read_model THINGS = {.name = "things",
                                          .category = "thing",

@@ -1,0 +1,130 @@
+/* Slugs and words, by ICU. See slug.h. */
+#include "base/slug.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unicode/uchar.h>
+#include <unicode/ustring.h>
+#include <unicode/utrans.h>
+
+static UTransliterator *to_ascii;
+
+int slug_start(struct err *err)
+{
+    /* A word of each of the large scripts, whose tables are then there. */
+    static const char WARM[] = "Привет 東京 Ελλάδα سلام שלום 한국어 हिन्दी ไทย かな";
+    UErrorCode status = U_ZERO_ERROR;
+    UChar rules[40];
+    if (to_ascii != NULL)
+        return 0;
+    u_uastrcpy(rules, "Any-Latin; Latin-ASCII; Lower");
+    to_ascii = utrans_openU(rules, -1, UTRANS_FORWARD, NULL, 0, NULL, &status);
+    if (U_FAILURE(status))
+        return fail(err, ERR_INTERNAL, "ICU: %s", u_errorName(status));
+    struct arena *arena = arena_new(65536);
+    if (arena != NULL)
+        slug_of(arena, STR(WARM));
+    arena_free(&arena);
+    return 0;
+}
+
+void slug_end(void)
+{
+    if (to_ascii != NULL)
+        utrans_close(to_ascii);
+    to_ascii = NULL;
+}
+
+/* One letter of another script may become several: at most this many. */
+enum { GROWTH = 8 };
+
+/* The text in Latin letters, as UTF-8; ASCII but for what has no likeness there. */
+static struct str latin(struct arena *arena, struct str text)
+{
+    UErrorCode status = U_ZERO_ERROR;
+    int32_t cap = (int32_t)(text.len * GROWTH + 64), len = 0, limit, out_len = 0;
+    UChar *wide = arena_alloc(arena, (size_t)cap * sizeof *wide);
+    char *out = arena_alloc(arena, (size_t)cap * 3);
+    if (wide == NULL || out == NULL)
+        return (struct str){NULL, 0};
+    u_strFromUTF8(wide, cap, &len, text.data, (int32_t)text.len, &status);
+    limit = len;
+    utrans_transUChars(to_ascii, wide, &len, cap, 0, &limit, &status);
+    u_strToUTF8(out, cap * 3, &out_len, wide, len, &status);
+    return U_FAILURE(status) ? STR("") : (struct str){out, (size_t)out_len};
+}
+
+static bool is_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+/* Apostrophes and what is not ASCII join what they stand between: «don't» is «dont». */
+static bool joins(char c)
+{
+    return c == '\'' || (unsigned char)c >= 0x80;
+}
+
+static size_t cut(const char *slug, size_t len)
+{
+    if (len <= SLUG_MOST)
+        return len;
+    for (size_t at = SLUG_MOST; at > SLUG_MOST / 2; at--)
+        if (slug[at] == '-')
+            return at;
+    return SLUG_MOST;
+}
+
+struct str slug_of(struct arena *arena, struct str title)
+{
+    struct err err;
+    if (slug_start(&err) != 0)
+        return STR("");
+    struct str ascii = latin(arena, title);
+    char *slug = ascii.data != NULL ? arena_alloc(arena, ascii.len + 1) : NULL;
+    size_t len = 0;
+    if (slug == NULL)
+        return (struct str){NULL, 0};
+    bool gap = false;
+    for (size_t i = 0; i < ascii.len; i++) {
+        char c = ascii.data[i] >= 'A' && ascii.data[i] <= 'Z' ? (char)(ascii.data[i] + 32) : ascii.data[i];
+        if (!is_word(c)) {
+            gap = gap || !joins(c);
+            continue;
+        }
+        if (gap && len > 0)
+            slug[len++] = '-';
+        gap = false;
+        slug[len++] = c;
+    }
+    len = cut(slug, len);
+    slug[len] = '\0';
+    return (struct str){slug, len};
+}
+
+static bool in_word(UChar32 c)
+{
+    return c == '_' || u_isalnum(c) || (U_GET_GC_MASK(c) & U_GC_M_MASK) != 0;
+}
+
+size_t words_of(struct arena *arena, const char *text, const char *words[WORDS_MOST])
+{
+    size_t count = 0;
+    int32_t start = -1, at = 0, len = (int32_t)strlen(text);
+    while (at <= len) {
+        int32_t here = at;
+        UChar32 c = -1;
+        if (at < len)
+            U8_NEXT(text, at, len, c);
+        else
+            at++;
+        if (c >= 0 && in_word(c)) {
+            start = start < 0 ? here : start;
+        } else if (start >= 0) {
+            if (count++ < WORDS_MOST)
+                words[count - 1] = arena_copy(arena, text + start, (size_t)(here - start));
+            start = -1;
+        }
+    }
+    return count;
+}

@@ -1,0 +1,239 @@
+/*
+ * Revisions, out of the log.
+ *
+ * A revision is what an article.created or .updated event says, and the article.revision_created after it says which it
+ * is; or an article.imported, which says both. Each takes at least two versions of its stream, so revision n is at
+ * version 2n or later, and it is looked for from there on.
+ *
+ * Who may read drafts may read all. Others may read a revision that was public once: written while the article was,
+ * which its audience says, or the newest one when the article was published.
+ */
+#include "base/json.h"
+#include "domain/article_query.h"
+#include "domain/model.h"
+#include "events/eventlog.h"
+
+#include <string.h>
+
+enum { CHUNK = 50 };
+
+static bool is_type(const struct envelope *event, const char *type)
+{
+    return strcmp(event->type, type) == 0;
+}
+
+static bool ends_revision(const struct envelope *event)
+{
+    return is_type(event, "article.revision_created") || is_type(event, "article.imported");
+}
+
+static int64_t number_of(const struct envelope *event)
+{
+    return json_whole(json_member(event->data, "revision"));
+}
+
+/* What is read of one article by one reader. */
+struct history {
+    struct sql *db;
+    struct arena *arena;
+    const char *stream, *author_id;
+    const struct actor *reader;
+    bool sees_drafts, sees_editors;
+};
+
+static int open_history(struct history *history, struct sql *db, struct arena *arena, const struct actor *reader,
+                        const char *id, int64_t *position, struct err *err)
+{
+    struct article_view view;
+    if (article_find(db, arena, reader, id, 0, &view, err) != 0) {
+        *position = view.position;
+        return -1;
+    }
+    *position = view.position;
+    *history =
+        (struct history){.db = db,
+                         .arena = arena,
+                         .stream = arena_printf(arena, "article-%s", id),
+                         .author_id = json_text(arena, json_member(json_member(view.summary, "author"), "id")).data,
+                         .reader = reader};
+    if (history->stream == NULL || history->author_id == NULL)
+        return fail(err, ERR_INTERNAL, "no room for an article's history");
+    bool is_author = reader->user_id != NULL && strcmp(reader->user_id, history->author_id) == 0;
+    history->sees_drafts = is_author || actor_may(reader, "article_edit_any");
+    history->sees_editors = history->sees_drafts || actor_may(reader, "audit_read");
+    return 0;
+}
+
+static const char *editor_of(const struct history *history, const struct envelope *event)
+{
+    const char *id = json_text(history->arena, json_member(event->metadata, "user_id")).data;
+    return id != NULL && (history->sees_editors || strcmp(id, history->author_id) == 0) ? id : NULL;
+}
+
+/* The event before revision_created, or the imported one itself, has the content. */
+static int read_content(struct sql *db, struct arena *arena, const struct envelope *end,
+                        struct article_content *content, struct err *err)
+{
+    struct event_list list;
+    struct envelope event = *end;
+    if (!is_type(end, "article.imported")) {
+        if (eventlog_read_stream(db, arena, end->stream, end->version - 2, end->version - 1, 1, &list, err) != 0)
+            return -1;
+        if (list.count != 1)
+            return fail(err, ERR_INTERNAL, "%s: version %lld is missing", end->stream, (long long)end->version - 1);
+        event = list.events[0];
+    }
+    return model_upcast(&MODEL, &event, arena, err) == 0 ? article_event_content(&event, arena, content, err) : -1;
+}
+
+static int take(const struct history *history, const struct envelope *end, struct article_revision *revision,
+                struct err *err)
+{
+    *revision = (struct article_revision){.revision = number_of(end),
+                                          .version = end->version,
+                                          .created_at = end->recorded_at,
+                                          .author_id = editor_of(history, end)};
+    return read_content(history->db, history->arena, end, &revision->content, err);
+}
+
+static const char *name_of(const struct sql_rows *rows, const char *id)
+{
+    for (size_t i = 0; i < rows->count; i++)
+        if (strcmp(SQL_CELL(rows, i, 0).data, id) == 0)
+            return SQL_CELL(rows, i, 1).data;
+    return NULL;
+}
+
+/* The names of those who made revisions. */
+static int name_editors(const struct history *history, struct article_revision *list, size_t count, struct err *err)
+{
+    struct sql_arg ids[ARTICLE_PAGE_MOST];
+    struct sql_rows rows;
+    size_t known = 0;
+    for (size_t i = 0; i < count; i++)
+        if (list[i].author_id != NULL)
+            ids[known++] = SQL_TEXT(list[i].author_id);
+    if (known == 0)
+        return 0;
+    const char *places = sql_places(history->arena, known);
+    const char *text =
+        places != NULL ? arena_printf(history->arena, "SELECT id, username FROM users WHERE id IN %s", places) : NULL;
+    if (text == NULL)
+        return fail(err, ERR_INTERNAL, "no room for a query");
+    if (sql_select(history->db, history->arena, text, ids, known, &rows, err) != 0)
+        return -1;
+    for (size_t i = 0; i < count; i++)
+        if (list[i].author_id != NULL)
+            list[i].author_name = name_of(&rows, list[i].author_id);
+    return 0;
+}
+
+/* One chunk of the stream, backwards; *published: the revision that comes next was the newest when it was published. */
+static int take_back(const struct history *history, const struct event_list *events, size_t limit, bool *published,
+                     struct article_revisions *revisions, struct err *err)
+{
+    for (size_t i = 0; i < events->count; i++) {
+        const struct envelope *event = &events->events[i];
+        if (is_type(event, "article.published"))
+            *published = true;
+        if (!ends_revision(event))
+            continue;
+        bool visible = history->sees_drafts || *published || strcmp(event->audience, "public") == 0;
+        *published = false;
+        if (!visible)
+            continue;
+        if (revisions->count == limit) {
+            revisions->more = true;
+            return 0;
+        }
+        if (take(history, event, &revisions->list[revisions->count++], err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+int article_revision_list(struct sql *db, struct arena *arena, const struct actor *reader, const char *id,
+                          int64_t before, size_t limit, struct article_revisions *revisions, struct err *err)
+{
+    struct history history;
+    struct event_list events;
+    bool published = false;
+    *revisions = (struct article_revisions){.position = -1};
+    if (open_history(&history, db, arena, reader, id, &revisions->position, err) != 0)
+        return -1;
+    if ((revisions->list = arena_alloc(arena, limit * sizeof *revisions->list)) == NULL)
+        return fail(err, ERR_INTERNAL, "no room for revisions");
+    do {
+        if (eventlog_read_back(db, arena, history.stream, before, CHUNK, &events, err) != 0 ||
+            take_back(&history, &events, limit, &published, revisions, err) != 0)
+            return -1;
+        if (events.count > 0)
+            before = events.events[events.count - 1].version;
+    } while (events.count == CHUNK && !revisions->more);
+    return name_editors(&history, revisions->list, revisions->count, err);
+}
+
+/*
+ * The event that ends a revision: 1 found, 0 there is none. *published: it was the newest one when the article was
+ * published.
+ */
+static int find_end(struct sql *db, struct arena *arena, const char *stream, int64_t number, struct envelope *end,
+                    bool *published, struct err *err)
+{
+    struct event_list events;
+    bool found = false;
+    int64_t after = 2 * number - 1;
+    *published = false;
+    do {
+        if (eventlog_read_stream(db, arena, stream, after, INT64_MAX, CHUNK, &events, err) != 0)
+            return -1;
+        for (size_t i = 0; i < events.count; i++) {
+            const struct envelope *event = &events.events[i];
+            after = event->version;
+            if (ends_revision(event) && (found || number_of(event) > number))
+                return found;
+            if (ends_revision(event) && number_of(event) == number) {
+                *end = *event;
+                found = true;
+            }
+            *published = *published || (found && is_type(event, "article.published"));
+        }
+    } while (events.count == CHUNK);
+    return found;
+}
+
+/* No stream has so many versions. */
+static bool is_possible(int64_t number)
+{
+    return number >= 1 && number < INT64_MAX / 4;
+}
+
+int article_revision_find(struct sql *db, struct arena *arena, const struct actor *reader, const char *id,
+                          int64_t number, struct article_revision *revision, int64_t *position, struct err *err)
+{
+    struct history history;
+    struct envelope end;
+    bool published = false;
+    if (open_history(&history, db, arena, reader, id, position, err) != 0)
+        return -1;
+    int found = is_possible(number) ? find_end(db, arena, history.stream, number, &end, &published, err) : 0;
+    if (found < 0)
+        return -1;
+    if (found == 0 || !(history.sees_drafts || published || strcmp(end.audience, "public") == 0))
+        return fail(err, ERR_ABSENT, "The article has no such revision.");
+    return take(&history, &end, revision, err) == 0 ? name_editors(&history, revision, 1, err) : -1;
+}
+
+int article_revision_content(struct sql *db, struct arena *arena, const char *id, int64_t number,
+                             struct article_content *content, struct err *err)
+{
+    struct envelope end;
+    bool published;
+    const char *stream = arena_printf(arena, "article-%s", id);
+    if (stream == NULL)
+        return fail(err, ERR_INTERNAL, "no room for a revision");
+    int found = is_possible(number) ? find_end(db, arena, stream, number, &end, &published, err) : 0;
+    if (found > 0 && read_content(db, arena, &end, content, err) != 0)
+        return -1;
+    return found;
+}

@@ -1,0 +1,165 @@
+/* /api/articles/{id}/revisions: what an article said before, and what changed. */
+#include "base/buf.h"
+#include "base/diff.h"
+#include "base/json.h"
+#include "domain/article_query.h"
+#include "handlers/app.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static void add_text(struct buf *buf, const char *name, struct str text)
+{
+    buf_printf(buf, ",\"%s\":", name);
+    buf_json(buf, text.data, text.len);
+}
+
+static void add_revision(struct buf *buf, const struct article_revision *revision, bool whole)
+{
+    buf_printf(buf, "{\"revision\":%" PRId64 ",\"version\":%" PRId64, revision->revision, revision->version);
+    add_text(buf, "title", revision->content.title);
+    if (whole) {
+        add_text(buf, "subtitle", revision->content.subtitle);
+        add_text(buf, "lead", revision->content.lead);
+        add_text(buf, "content", revision->content.content);
+        buf_puts(buf, ",\"tags\":");
+        buf_add(buf, revision->content.tags.data, revision->content.tags.len);
+    }
+    buf_puts(buf, ",\"author\":");
+    if (revision->author_id != NULL) {
+        buf_printf(buf, "{\"id\":\"%s\",\"username\":", revision->author_id);
+        revision->author_name != NULL ? buf_json_z(buf, revision->author_name) : buf_puts(buf, "null");
+        buf_puts(buf, "}");
+    } else {
+        buf_puts(buf, "null");
+    }
+    buf_puts(buf, ",\"created_at\":");
+    buf_moment(buf, revision->created_at);
+    buf_puts(buf, "}");
+}
+
+static void send(struct exchange *exchange, const struct buf *buf)
+{
+    app_add_caching(exchange);
+    http_send_json(exchange->response, 200, buf_str(buf));
+}
+
+static bool article_of(struct exchange *exchange)
+{
+    if (id_valid(exchange->id, strlen(exchange->id)))
+        return true;
+    http_send_problem(exchange->response, exchange->request, 404, "There is no such article.", NULL);
+    return false;
+}
+
+void revisions_list(struct exchange *exchange)
+{
+    struct article_revisions revisions;
+    struct faults faults = {0};
+    struct err err;
+    struct str cursor;
+    size_t limit;
+    app_page(exchange, &faults, &limit, &cursor);
+    int64_t before = cursor.data != NULL ? json_whole(cursor) : INT64_MAX;
+    if (before < 1)
+        fault_add(&faults, "?cursor", "is not a cursor that this list has given");
+    if (!app_query_fits(exchange, &faults) || !article_of(exchange) || !app_database(exchange))
+        return;
+    int status = article_revision_list(app_of(exchange)->db, exchange->arena, &exchange->actor, exchange->id, before,
+                                       limit, &revisions, &err);
+    app_add_position(exchange, revisions.position);
+    if (status != 0) {
+        http_send_error(exchange->response, exchange->request, &err, NULL);
+        return;
+    }
+    struct buf buf;
+    buf_init(&buf, exchange->arena);
+    buf_puts(&buf, "{\"items\":[");
+    for (size_t i = 0; i < revisions.count; i++) {
+        buf_puts(&buf, i > 0 ? "," : "");
+        add_revision(&buf, &revisions.list[i], false);
+    }
+    buf_puts(&buf, "]");
+    char last[24] = "";
+    if (revisions.more)
+        snprintf(last, sizeof last, "%" PRId64, revisions.list[revisions.count - 1].version);
+    app_end_page(exchange, &buf, revisions.more ? str_of(last) : (struct str){NULL, 0});
+    send(exchange, &buf);
+}
+
+/* One revision; false, and the problem is the answer. A number that is none is no revision. */
+static bool find(struct exchange *exchange, int64_t number, struct article_revision *revision)
+{
+    struct err err;
+    int64_t position = -1;
+    if (!article_of(exchange) || !app_database(exchange))
+        return false;
+    int status = article_revision_find(app_of(exchange)->db, exchange->arena, &exchange->actor, exchange->id, number,
+                                       revision, &position, &err);
+    if (status != 0)
+        http_send_error(exchange->response, exchange->request, &err, NULL);
+    else
+        exchange->position = position;
+    return status == 0;
+}
+
+void revisions_get(struct exchange *exchange)
+{
+    struct article_revision revision;
+    struct buf buf;
+    if (!find(exchange, json_whole(str_of(exchange->item)), &revision))
+        return;
+    buf_init(&buf, exchange->arena);
+    add_revision(&buf, &revision, true);
+    app_add_position(exchange, exchange->position);
+    send(exchange, &buf);
+}
+
+/* A revision as a text of lines. */
+static struct str as_text(struct arena *arena, const struct article_revision *revision)
+{
+    const struct article_content *content = &revision->content;
+    struct buf buf;
+    buf_init(&buf, arena);
+    buf_printf(&buf, "title: %s\nsubtitle: %s\nlead: %s\ntags: %.*s\n\n", content->title.data, content->subtitle.data,
+               content->lead.data, (int)content->tags.len, content->tags.data);
+    buf_add(&buf, content->content.data, content->content.len);
+    if (content->content.len > 0 && content->content.data[content->content.len - 1] != '\n')
+        buf_puts(&buf, "\n");
+    return buf_str(&buf);
+}
+
+/* ?with=m: from revision m to n; without it, from the one before. */
+void revisions_diff(struct exchange *exchange)
+{
+    struct article_revision before, after;
+    struct faults faults = {0};
+    struct err err;
+    struct str diff;
+    const char *with = http_query(exchange->request, "with");
+    int64_t number = json_whole(str_of(exchange->item)), other = with != NULL ? json_whole(str_of(with)) : number - 1;
+    if (with != NULL && other < 1)
+        fault_add(&faults, "?with", "must be the number of a revision");
+    if (!app_query_fits(exchange, &faults) || !find(exchange, number, &after))
+        return;
+    if (other == 0)
+        before = (struct article_revision){.content = {STR(""), STR(""), STR(""), STR(""), STR("[]")}};
+    else if (!find(exchange, other, &before))
+        return;
+    char names[2][40];
+    snprintf(names[0], sizeof names[0], "revision-%" PRId64, other);
+    snprintf(names[1], sizeof names[1], "revision-%" PRId64, number);
+    if (diff_unified(exchange->arena, names[0], other == 0 ? STR("") : as_text(exchange->arena, &before), names[1],
+                     as_text(exchange->arena, &after), &diff, &err) != 0) {
+        http_send_error(exchange->response, exchange->request, &err, NULL);
+        return;
+    }
+    struct buf buf;
+    buf_init(&buf, exchange->arena);
+    buf_printf(&buf, "{\"from\":%" PRId64 ",\"to\":%" PRId64 ",\"diff\":", other, number);
+    buf_json(&buf, diff.data, diff.len);
+    buf_puts(&buf, "}");
+    app_add_position(exchange, exchange->position);
+    send(exchange, &buf);
+}
