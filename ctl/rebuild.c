@@ -135,8 +135,8 @@ int ctl_rebuild_migrated(struct ctl *ctl, struct err *err)
     struct sql_rows rows;
     struct wish wish = {0};
     int64_t differences = 0;
-    if (sql_select(ctl->db, ctl->arena, "SELECT SUBSTRING(model, 11) FROM rebuilds WHERE model LIKE 'migration:%'", NULL,
-                   0, &rows, err) != 0)
+    if (sql_select(ctl->db, ctl->arena, "SELECT SUBSTRING(model, 11) FROM rebuilds WHERE model LIKE 'migration:%'",
+                   NULL, 0, &rows, err) != 0)
         return -1;
     for (size_t i = 0; i < rows.count; i++) {
         const struct read_model *model = model_named(&MODEL, SQL_CELL(&rows, i, 0).data);

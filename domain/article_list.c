@@ -3,8 +3,8 @@
  *
  * What a reader may see is one or two ranges of an index, each of one status: what is published, and drafts, of which
  * most readers have only their own. Both are read newest first and only as far as the page goes, and joined. A list by
- * tag reads the index of article_tags, a search that of article_search; drafts, which are not in the latter, are looked
- * through as far as they are the reader's.
+ * tag reads the index of articles_tags, a search that of articles_search; drafts, which are not in the latter, are
+ * looked through as far as they are the reader's.
  *
  * Statements are put together from the pieces below; values never are.
  */
@@ -59,13 +59,13 @@ static void add_search(struct query *query, const char *author)
 {
     const struct article_filter *filter = query->filter;
     add(query,
-        "SELECT s.id FROM article_search AS s JOIN articles AS a ON a.id = s.id WHERE MATCH (s.title, s.lead, "
+        "SELECT s.id FROM articles_search AS s JOIN articles AS a ON a.id = s.id WHERE MATCH (s.title, s.lead, "
         "s.content) AGAINST (? IN BOOLEAN MODE)",
         SQL_TEXT(match_of(query)));
     if (author != NULL)
         add(query, " AND a.author_id = ?", SQL_TEXT(author));
     if (filter->tag != NULL)
-        add(query, " AND EXISTS (SELECT 1 FROM article_tags AS t WHERE t.id = s.id AND t.tag = ?)",
+        add(query, " AND EXISTS (SELECT 1 FROM articles_tags AS t WHERE t.id = s.id AND t.tag = ?)",
             SQL_TEXT(filter->tag));
     add(query, " AND s.id < ?", SQL_TEXT(filter->before));
     add(query, " ORDER BY s.id DESC LIMIT ?", SQL_INT(filter->limit + 1));
@@ -75,7 +75,7 @@ static void add_tagged(struct query *query, const char *status, const char *auth
 {
     const struct article_filter *filter = query->filter;
     bool has_words = query->word_count > 0;
-    buf_printf(&query->text, "SELECT t.id FROM article_tags AS t FORCE INDEX (%s)%s",
+    buf_printf(&query->text, "SELECT t.id FROM articles_tags AS t FORCE INDEX (%s)%s",
                author != NULL ? "by_tag_author" : "by_tag", has_words ? " JOIN articles AS a ON a.id = t.id" : "");
     add(query, " WHERE t.tag = ?", SQL_TEXT(filter->tag));
     if (author != NULL)

@@ -141,7 +141,7 @@ static bool text_moved(const void *before, const void *after)
 
 static const struct side SIDES[] = {
     {
-        .name = "article_tags",
+        .name = "articles_tags",
         .columns = "id, tag, status, author_id",
         .exact = "id, tag, status, author_id",
         .select = "SELECT DISTINCT id, tag, status, author_id FROM %s, JSON_TABLE(tags, '$[*]' COLUMNS (tag "
@@ -149,7 +149,7 @@ static const struct side SIDES[] = {
         .moved = tags_moved,
     },
     {
-        .name = "article_search",
+        .name = "articles_search",
         .columns = "id, title, lead, content",
         .exact = "id, BINARY title, BINARY lead, BINARY content",
         .select = "SELECT id, title, lead, content FROM %s WHERE status = 'published' AND id",

@@ -339,9 +339,9 @@ bool bus_waiting(const struct bus_feed *feed)
 }
 
 /*
- * libnats before 3.6 may use a subscription that is destroyed while a message for it is on its way (nats.c issue 637). The
- * answer to a ping comes after whatever was on its way; where none comes, the subscription is kept until the connection
- * is closed.
+ * libnats before 3.6 may use a subscription that is destroyed while a message for it is on its way (nats.c issue 637).
+ * The answer to a ping comes after whatever was on its way; where none comes, the subscription is kept until the
+ * connection is closed.
  */
 void bus_unsubscribe(struct bus_feed **feed)
 {

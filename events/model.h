@@ -37,7 +37,7 @@ enum column_type {
  * have. Its first column is the id of that row; of one row there may be several here, or none.
  */
 struct side {
-    const char *name;
+    const char *name;    /* sorts after that of the read model: see rebuild_switch.c */
     const char *columns; /* «id, tag» */
     const char *exact;   /* the same, as bytes: for comparing */
     const char

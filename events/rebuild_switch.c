@@ -5,6 +5,10 @@
  * shadow. A second one asks for the RENAME and waits; it stands before every command that waits too. A third table
  * holds the name that the old table is to get, and makes the RENAME fail, until the second is seen to wait: then it is
  * dropped and the locks are given back, and the RENAME comes first.
+ *
+ * A statement takes its tables' locks in the order of their names. The table's own comes before those of its sides, so
+ * the RENAME waits for that one, and stands in its queue before every command; if it waited for a side, a command could
+ * slip into the old table.
  */
 #include "events/rebuild_internal.h"
 
@@ -169,6 +173,9 @@ static int let_go(struct change *c, struct err *err)
 static int change_places(struct change *c, struct err *err)
 {
     const char *name = c->rows->name;
+    for (size_t i = 0; i < c->rows->side_count; i++)
+        if (strcmp(c->rows->sides[i].name, name) <= 0)
+            return fail(err, ERR_INTERNAL, "%s must sort after %s", c->rows->sides[i].name, name);
     if (open_connections(c, err) != 0 ||
         rebuild_script(c->locker, err, "CREATE TABLE rebuild_old_%s (nothing INT)", name) != 0)
         return -1;

@@ -13,7 +13,7 @@ ALTER TABLE articles
     ADD KEY IF NOT EXISTS newest (status, published_at, id);
 
 -- One row for each tag of each article: a list by tag is one range of an index.
-CREATE TABLE IF NOT EXISTS article_tags (
+CREATE TABLE IF NOT EXISTS articles_tags (
     id        CHAR(36)    CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     tag       VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     status    ENUM('draft', 'published', 'deleted') NOT NULL,
@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS article_tags (
 
 -- The text of what is published, for the search: without stop words, and without regard to case and accents.
 SET SESSION innodb_ft_enable_stopword = OFF;
-CREATE TABLE IF NOT EXISTS article_search (
+CREATE TABLE IF NOT EXISTS articles_search (
     id      CHAR(36)   CHARACTER SET ascii COLLATE ascii_bin NOT NULL PRIMARY KEY,
     title   VARCHAR(200)  CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NOT NULL,
     lead    VARCHAR(1000) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NOT NULL,
