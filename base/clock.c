@@ -83,7 +83,9 @@ int64_t clock_parse(const char *text, size_t len)
                     .tm_hour = part[3],
                     .tm_min = part[4],
                     .tm_sec = part[5]};
-    if (part[1] < 1 || part[1] > 12 || part[2] < 1 || part[2] > 31 || part[3] > 23 || part[4] > 59 || part[5] > 60)
+    if (part[1] < 1 || part[1] > 12 || part[2] < 1 || part[2] > 31 || part[3] > 23 || part[4] > 59 || part[5] > 59)
         return INT64_MIN;
-    return (int64_t)timegm(&tm) * 1000000 + part[6];
+    /* The 30th of February is none: the calendar makes another day of it. */
+    int64_t seconds = (int64_t)timegm(&tm);
+    return tm.tm_mday == part[2] ? seconds * 1000000 + part[6] : INT64_MIN;
 }

@@ -18,6 +18,7 @@ enum err_kind {
     ERR_CONFLICT,    /* the state moved, or the name is taken (409) */
     ERR_STALE,       /* the version that was named is not the current one (412) */
     ERR_UNNAMED,     /* no version was named where one is needed (428) */
+    ERR_DAMAGED,     /* what is stored is not what was written (500) */
     ERR_TRANSIENT,   /* a deadlock or a lock wait: the same again may succeed */
     ERR_UNAVAILABLE, /* a server that we need is not there (503) */
     ERR_UNKNOWN,     /* a server went away in the midst: whether it was done is not known (503) */

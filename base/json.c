@@ -9,6 +9,8 @@ struct scan {
     const char *text, *at, *end;
     const char *why; /* NULL while all is well */
     int depth;
+    size_t members; /* in all objects */
+    bool in_name;
 };
 
 static bool value(struct scan *s);
@@ -93,6 +95,8 @@ static bool escape(struct scan *s)
     int code = hex4(s);
     if (code < 0)
         return wrong(s, "\\u without four hexadecimal digits");
+    if (code == 0 && s->in_name)
+        return wrong(s, "U+0000 in a member name"); /* json-c would cut the name off there */
     if (code >= 0xdc00 && code <= 0xdfff)
         return wrong(s, "a lone surrogate");
     if (code >= 0xd800 && code <= 0xdbff) {
@@ -163,7 +167,7 @@ static bool word(struct scan *s, const char *text)
 
 enum { NAMES = 64 };
 
-/* Two raw names are the same; one that is spelled with escapes is left to the schema, which knows no such member. */
+/* Two raw names are the same. What is spelled with escapes, or comes late, json_read finds: the tree is smaller. */
 static bool repeated(const struct str *names, size_t count, struct str name)
 {
     for (size_t i = 0; i < count; i++)
@@ -182,8 +186,11 @@ static bool object(struct scan *s)
     do {
         space(s);
         const char *start = s->at;
+        s->in_name = true;
         if (!string(s))
             return false;
+        s->in_name = false;
+        s->members++;
         struct str name = {start, (size_t)(s->at - start)};
         if (repeated(names, count, name))
             return wrong(s, "a member name twice in one object");
@@ -245,11 +252,12 @@ static bool value(struct scan *s)
     }
 }
 
-int json_check(const char *text, size_t len, struct err *err)
+static int check(const char *text, size_t len, size_t *members, struct err *err)
 {
     struct scan s = {.text = text, .at = text, .end = text + len};
     if (value(&s)) {
         space(&s);
+        *members = s.members;
         if (s.at == s.end)
             return 0;
         wrong(&s, "bytes after the value");
@@ -257,9 +265,31 @@ int json_check(const char *text, size_t len, struct err *err)
     return fail(err, ERR_MALFORMED, "not valid JSON: %s at byte %zu", s.why, (size_t)(s.at - text));
 }
 
+int json_check(const char *text, size_t len, struct err *err)
+{
+    size_t members;
+    return check(text, len, &members, err);
+}
+
+/* The members of all objects in a tree, which is at most JSON_DEPTH deep. */
+static size_t members_of(struct json_object *tree)
+{
+    size_t count = 0;
+    if (json_object_is_type(tree, json_type_array)) {
+        for (size_t i = 0; i < json_object_array_length(tree); i++)
+            count += members_of(json_object_array_get_idx(tree, i));
+    } else if (json_object_is_type(tree, json_type_object)) {
+        struct json_object_iterator at = json_object_iter_begin(tree), end = json_object_iter_end(tree);
+        for (; !json_object_iter_equal(&at, &end); json_object_iter_next(&at))
+            count += 1 + members_of(json_object_iter_peek_value(&at));
+    }
+    return count;
+}
+
 struct json_object *json_read(const char *text, size_t len, struct err *err)
 {
-    if (json_check(text, len, err) != 0)
+    size_t members;
+    if (check(text, len, &members, err) != 0)
         return NULL;
     struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH + 1);
     if (tokener == NULL) {
@@ -275,6 +305,11 @@ struct json_object *json_read(const char *text, size_t len, struct err *err)
     else if (tree == NULL)
         fail(err, ERR_INVALID, "the JSON value is null");
     json_tokener_free(tokener);
+    if (tree != NULL && members_of(tree) != members) {
+        fail(err, ERR_MALFORMED, "not valid JSON: a member name twice in one object");
+        json_object_put(tree);
+        tree = NULL;
+    }
     return tree;
 }
 

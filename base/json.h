@@ -14,8 +14,9 @@
 enum { JSON_DEPTH = 32 };
 
 /*
- * Whether text is one JSON value and nothing after it but white space: valid UTF-8, no lone surrogate, no member
- * name twice in the same object's first 64, at most JSON_DEPTH levels. On a fault, err says what and at which byte.
+ * Whether text is one JSON value and nothing after it but white space: valid UTF-8, no lone surrogate, no U+0000 in a
+ * member name, no name twice in the same object's first 64 (json_read: in any), at most JSON_DEPTH levels. On a fault,
+ * err says what and at which byte.
  */
 int json_check(const char *text, size_t len, struct err *err);
 

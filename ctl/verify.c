@@ -50,6 +50,12 @@ static int differs(struct verify *v, struct err *err)
     return -1;
 }
 
+/* What cannot even be read is different too. */
+static int damaged(struct verify *v, struct err *err)
+{
+    return err->kind == ERR_DAMAGED ? differs(v, err) : -1;
+}
+
 /* A snapshot whose log is whole. MariaDB may take one in which an event of this moment is missing: then another. */
 static int take_snapshot(struct verify *v, struct err *err)
 {
@@ -60,7 +66,7 @@ static int take_snapshot(struct verify *v, struct err *err)
             return -1;
         int64_t from = v->head.position > CHUNK ? v->head.position - CHUNK : 0;
         if (eventlog_read(v->ctl->db, v->arena, from, CHUNK + 1, &list, err) != 0)
-            return -1;
+            return damaged(v, err);
         if (from + (int64_t)list.count == v->head.position)
             return 0;
     }
@@ -223,7 +229,7 @@ static int fold_chunk(struct verify *v, const struct event_list *list, struct er
         return -1;
     for (size_t i = 0; i < touched.count; i++)
         if (load_state(v, &touched.items[i], err) != 0)
-            return err->kind == ERR_CONFLICT ? differs(v, err) : -1;
+            return err->kind == ERR_CONFLICT || err->kind == ERR_DAMAGED ? differs(v, err) : -1;
     for (size_t i = 0; i < list->count; i++) {
         if (model_fold(&MODEL, touched.of[i]->state, &list->events[i], v->arena, err) != 0)
             return err->kind == ERR_CONFLICT ? differs(v, err) : -1;
@@ -248,7 +254,7 @@ static int check_log(struct verify *v, struct err *err)
     while (v->position < v->head.position) {
         arena_reset(v->arena);
         if (ahead_next(v->ahead, &list, err) != 0)
-            return -1;
+            return damaged(v, err);
         if (list.count == 0) {
             fail(err, ERR_CONFLICT, "position %" PRId64 " is missing from the log", v->position + 1);
             return differs(v, err);
@@ -301,6 +307,29 @@ static int find_stray(struct verify *v, const struct read_model *rows, struct er
     return differs(v, err);
 }
 
+/* What is in a side for a row that is not there. */
+static int check_strays(struct verify *v, const struct read_model *rows, struct err *err)
+{
+    for (size_t i = 0; i < rows->side_count; i++) {
+        struct sql_rows found;
+        const char *side = rows->sides[i].name;
+        const char *text = arena_printf(v->arena,
+                                        "SELECT s.id FROM %s AS s WHERE NOT EXISTS (SELECT 1 FROM %s AS r WHERE r.id = "
+                                        "s.id) LIMIT 1",
+                                        side, rows->name);
+        if (text == NULL)
+            return fail(err, ERR_UNAVAILABLE, "no room for a statement");
+        if (sql_select(v->ctl->db, v->arena, text, NULL, 0, &found, err) != 0)
+            return -1;
+        if (found.count == 0)
+            continue;
+        fail(err, ERR_CONFLICT, "read model %s, %s: what follows from its row (%s) is there without it", rows->name,
+             SQL_CELL(&found, 0, 0).data, side);
+        return differs(v, err);
+    }
+    return 0;
+}
+
 static int check_rows(struct verify *v, size_t model, struct err *err)
 {
     struct sql_rows found;
@@ -309,7 +338,8 @@ static int check_rows(struct verify *v, size_t model, struct err *err)
     const char *text = arena_printf(v->arena, "SELECT COUNT(*) FROM %s", rows->name);
     if (text == NULL)
         return fail(err, ERR_UNAVAILABLE, "no room for a statement");
-    if (check_columns(v, rows, err) != 0 || sql_select(v->ctl->db, v->arena, text, NULL, 0, &found, err) != 0)
+    if (check_columns(v, rows, err) != 0 || check_strays(v, rows, err) != 0 ||
+        sql_select(v->ctl->db, v->arena, text, NULL, 0, &found, err) != 0)
         return -1;
     int64_t all = sql_number(SQL_CELL(&found, 0, 0));
     if (v->from == 1 && all != v->compared[model])
@@ -332,9 +362,23 @@ static int check_bus_end(struct verify *v, struct err *err)
     return differs(v, err);
 }
 
+/* Events that the head does not know of: the next command would want their position. */
+static int check_end(struct verify *v, struct err *err)
+{
+    struct sql_rows rows;
+    if (sql_select(v->ctl->db, v->arena, "SELECT position FROM events WHERE position > ? ORDER BY position LIMIT 1",
+                   SQL_ARGS(SQL_INT(v->head.position)), &rows, err) != 0)
+        return -1;
+    if (rows.count == 0)
+        return 0;
+    fail(err, ERR_CONFLICT, "position %s is in the log, but log_head is at %" PRId64, SQL_CELL(&rows, 0, 0).data,
+         v->head.position);
+    return differs(v, err);
+}
+
 static int verify_all(struct verify *v, struct err *err)
 {
-    if (open_all(v, err) != 0 || check_log(v, err) != 0)
+    if (open_all(v, err) != 0 || check_log(v, err) != 0 || check_end(v, err) != 0)
         return -1;
     progress_end(&v->progress);
     printf("log      positions %" PRId64 " to %" PRId64 ": dense, digests, hashes and versions right (%.0f events/s)\n",

@@ -22,8 +22,8 @@ struct ahead {
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t changed;
     struct chunk chunks[2];
-    int next; /* the chunk that ahead_next hands out */
-    bool held, ending;
+    int next;                 /* the chunk that ahead_next hands out */
+    bool held, ending, ended; /* ended: no more chunks will come */
     int status;
     struct err err;
 };
@@ -61,6 +61,7 @@ static void *read_main(void *context)
             ahead->err = err;
         }
         more = more && status == 0 && chunk->list.count > 0;
+        ahead->ended = !more;
         pthread_cond_signal(&ahead->changed);
         pthread_mutex_unlock(&ahead->lock);
     }
@@ -120,9 +121,9 @@ int ahead_next(struct ahead *ahead, struct event_list *list, struct err *err)
         pthread_cond_signal(&ahead->changed);
     }
     ahead->held = true;
-    while (!ahead->chunks[ahead->next].full)
+    while (!ahead->chunks[ahead->next].full && !ahead->ended)
         pthread_cond_wait(&ahead->changed, &ahead->lock);
-    *list = ahead->chunks[ahead->next].list;
+    *list = ahead->chunks[ahead->next].full ? ahead->chunks[ahead->next].list : (struct event_list){0};
     int status = ahead->status != 0 && list->count == 0 ? -1 : 0;
     if (status != 0)
         *err = ahead->err;

@@ -111,6 +111,8 @@ static int conflict(const struct work *work, const char *key, struct err *err)
         return fail(err, ERR_TRANSIENT, "the stream has moved on");
     if (strcmp(key, "idempotency") == 0)
         return fail(err, ERR_TRANSIENT, "the same command was there first");
+    if (strcmp(key, "PRIMARY") == 0 || strcmp(key, "event_id") == 0)
+        return fail(err, ERR_INTERNAL, "the next position, or an id, is taken: see courantctl verify");
     if (strcmp(key, "stream_behind") == 0)
         return fail(err, ERR_UNAVAILABLE,
                     "%s %s was changed in direct mode and its events are not in the log: run courantctl adopt %s",

@@ -21,10 +21,17 @@ int eventlog_head(struct sql *db, struct arena *arena, struct log_head *head, st
     return 0;
 }
 
+/* A text without a NUL: what comes after one would not be seen. */
+static bool is_whole(struct str text)
+{
+    return text.data != NULL && strlen(text.data) == text.len;
+}
+
 static bool take_row(const struct sql_rows *rows, size_t i, struct envelope *event)
 {
     struct str id = SQL_CELL(rows, i, 1), digest = SQL_CELL(rows, i, 9), hash = SQL_CELL(rows, i, 10);
-    if (id.len != ID_LEN || digest.len != SHA256_SIZE || hash.len != SHA256_SIZE)
+    if (id.len != ID_LEN || digest.len != SHA256_SIZE || hash.len != SHA256_SIZE || !is_whole(SQL_CELL(rows, i, 2)) ||
+        !is_whole(SQL_CELL(rows, i, 4)) || !is_whole(SQL_CELL(rows, i, 5)))
         return false;
     *event = (struct envelope){.position = sql_number(SQL_CELL(rows, i, 0)),
                                .stream = SQL_CELL(rows, i, 2).data,
@@ -49,10 +56,11 @@ static int take_rows(const struct sql_rows *rows, struct arena *arena, struct ev
     *list = (struct event_list){.events = arena_alloc(arena, (rows->count + 1) * sizeof *list->events)};
     if (list->events == NULL)
         return fail(err, ERR_INTERNAL, "no room for %zu events", rows->count);
-    for (; list->count < rows->count; list->count++)
-        if (!take_row(rows, list->count, &list->events[list->count]))
-            return fail(err, ERR_INTERNAL, "the event at position %.20s is damaged",
-                        SQL_CELL(rows, list->count, 0).data);
+    size_t count = 0;
+    for (; count < rows->count; count++)
+        if (!take_row(rows, count, &list->events[count]))
+            return fail(err, ERR_DAMAGED, "position %.20s: the event is damaged", SQL_CELL(rows, count, 0).data);
+    list->count = count;
     return 0;
 }
 
@@ -61,7 +69,9 @@ int eventlog_read(struct sql *db, struct arena *arena, int64_t after, size_t lim
 {
     struct sql_rows rows;
     *list = (struct event_list){0};
-    if (sql_select(db, arena, EVENTS "WHERE position > ? ORDER BY position LIMIT ?",
+    if (sql_select(db, arena,
+                   EVENTS "WHERE position > ? AND position <= (SELECT position FROM log_head WHERE one = 1) "
+                          "ORDER BY position LIMIT ?",
                    SQL_ARGS(SQL_INT(after), SQL_INT(limit)), &rows, err) != 0 ||
         take_rows(&rows, arena, list, err) != 0)
         return -1;

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,14 +18,17 @@ bool idempotency_key_valid(const char *key)
     return len >= 1 && len <= IDEMPOTENCY_KEY_MOST;
 }
 
-/* What the key stands for: the command, the thing it is about and the request's bytes. */
+/* What the key stands for: the command, the thing it is about, the version it was seen at, and the request's bytes. */
 static void digest_of(const struct command *command, unsigned char digest[SHA256_SIZE])
 {
     struct sha256 hash;
     const char *target = command->target != NULL ? command->target : "";
+    char expected[32];
+    int len = snprintf(expected, sizeof expected, "%lld", (long long)command->expected);
     sha256_start(&hash);
     sha256_add(&hash, command->type->name, strlen(command->type->name) + 1);
     sha256_add(&hash, target, strlen(target) + 1);
+    sha256_add(&hash, expected, (size_t)len + 1);
     sha256_add(&hash, command->request.data, command->request.len);
     sha256_end(&hash, digest);
 }

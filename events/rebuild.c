@@ -1,6 +1,8 @@
 /* Folding into shadow tables and comparing. See rebuild.h; the change of places is in rebuild_switch.c. */
 #include "events/rebuild_internal.h"
 
+#include "base/fault.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,12 +74,21 @@ static int find_position(struct rebuild *r, int64_t *position, struct err *err)
     return 0;
 }
 
+int rebuild_forget(struct rebuild *r, const struct read_model *rows, struct err *err)
+{
+    return sql_exec(r->db, "DELETE FROM rebuilds WHERE model = ?", SQL_ARGS(SQL_TEXT(rows->name)), NULL, err);
+}
+
 static int begin_afresh(struct rebuild *r, struct err *err)
 {
     for (size_t i = 0; r->models[i] != NULL; i++) {
         const char *name = r->models[i]->name;
-        if (rebuild_script(r->db, err, "DROP TABLE IF EXISTS rebuild_%s; CREATE TABLE rebuild_%s LIKE %s", name) != 0 ||
-            sql_exec(r->db, "REPLACE INTO rebuilds (model, position, program) VALUES (?, 0, ?)",
+        /* The record goes first and comes last: where it is, the shadow is what it says. */
+        if (rebuild_forget(r, r->models[i], err) != 0 ||
+            rebuild_script(r->db, err, "DROP TABLE IF EXISTS rebuild_%s; CREATE TABLE rebuild_%s LIKE %s", name) != 0)
+            return -1;
+        fault_point("rebuild-created");
+        if (sql_exec(r->db, "REPLACE INTO rebuilds (model, position, program) VALUES (?, 0, ?)",
                      SQL_ARGS(SQL_TEXT(name), SQL_TEXT(r->program)), NULL, err) != 0)
             return -1;
     }
@@ -171,13 +182,9 @@ int rebuild_fold(struct rebuild *r, struct sql *db, struct event_list *list, str
     for (size_t i = 0; i < touched->count; i++)
         if (touched->items[i].row != NULL)
             memcpy(touched->items[i].state, touched->items[i].row, touched->items[i].rows->state_size);
-    for (size_t i = 0; i < list->count; i++) {
-        /* A run that was killed under the lock may have folded it already. */
-        struct touched *item = touched->of[i];
-        if (list->events[i].version > state_version(item->rows, item->state) &&
-            model_fold(r->model, item->state, &list->events[i], r->arena, err) != 0)
+    for (size_t i = 0; i < list->count; i++)
+        if (model_fold(r->model, touched->of[i]->state, &list->events[i], r->arena, err) != 0)
             return -1;
-    }
     return touched_write(db, r->arena, r->model, "rebuild_", r->sides, touched, err);
 }
 
@@ -235,10 +242,9 @@ void rebuild_compare_rows(struct rebuild_result *result, const struct read_model
 int rebuild_drop(struct rebuild *r, struct err *err)
 {
     for (size_t i = 0; r->models[i] != NULL; i++)
-        if (rebuild_script(r->db, err, "DROP TABLE IF EXISTS rebuild_%s", r->models[i]->name) != 0 ||
-            rebuild_sides_script(r->db, err, "DROP TABLE IF EXISTS rebuild_%s", r->models[i]) != 0 ||
-            sql_exec(r->db, "DELETE FROM rebuilds WHERE model = ?", SQL_ARGS(SQL_TEXT(r->models[i]->name)), NULL,
-                     err) != 0)
+        if (rebuild_forget(r, r->models[i], err) != 0 ||
+            rebuild_script(r->db, err, "DROP TABLE IF EXISTS rebuild_%s", r->models[i]->name) != 0 ||
+            rebuild_sides_script(r->db, err, "DROP TABLE IF EXISTS rebuild_%s", r->models[i]) != 0)
             return -1;
     return 0;
 }

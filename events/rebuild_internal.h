@@ -22,6 +22,9 @@ int rebuild_script(struct sql *db, struct err *err, const char *format, const ch
 /* The same for each side of a read model. */
 int rebuild_sides_script(struct sql *db, struct err *err, const char *format, const struct read_model *rows);
 
+/* What there is of a shadow is not to be gone on with. */
+int rebuild_forget(struct rebuild *r, const struct read_model *rows, struct err *err);
+
 /* Notes a difference; what says which. */
 void rebuild_differs(struct rebuild_result *result, const struct read_model *rows, const char *id, const char *what);
 

@@ -13,6 +13,7 @@
 #include "events/rebuild_internal.h"
 
 #include "base/clock.h"
+#include "base/fault.h"
 #include "events/sides.h"
 
 #include <pthread.h>
@@ -20,14 +21,14 @@
 #include <string.h>
 #include <time.h>
 
-enum { TRIES_MOST = 2000, PAUSE_US = 1000, CHUNK = 2000 };
+enum { TRIES_MOST = 2000, PAUSE_US = 1000, CHUNK = 500, LAG_MOST = 100000 };
 
 struct change {
     struct rebuild *r;
     const struct read_model *rows;
     struct rebuild_result *result;
     struct sql *locker, *renamer;
-    int64_t renamer_id;
+    int64_t renamer_id, position;
     struct arena *texts;
     const char *rename;
     pthread_t thread;
@@ -81,26 +82,49 @@ static void keep_own(const struct change *c, struct event_list *list)
     list->count = count;
 }
 
+/* The events after the shadow's position into it; one list, so that each state is that of the list's end. */
+static int fold_some(struct change *c, struct sql *db, size_t limit, struct touched_list *touched, size_t *count,
+                     struct err *err)
+{
+    struct event_list list;
+    arena_reset(c->r->arena);
+    if (eventlog_read(c->r->db, c->r->arena, c->position, limit, &list, err) != 0)
+        return -1;
+    if ((*count = list.count) > 0)
+        c->position = list.events[list.count - 1].position;
+    keep_own(c, &list);
+    return rebuild_fold(c->r, db, &list, touched, err);
+}
+
+/* What was written while shadow and table were compared. A kill in here leaves a shadow that nobody goes on with. */
+static int follow(struct change *c, struct err *err)
+{
+    struct touched_list touched;
+    size_t count;
+    fault_point("rebuild-forgotten");
+    do {
+        if (sql_begin(c->r->db, err) != 0 || fold_some(c, c->r->db, CHUNK, &touched, &count, err) != 0 ||
+            sql_commit(c->r->db, err) != 0) {
+            sql_rollback(c->r->db);
+            return -1;
+        }
+    } while (count == CHUNK);
+    return 0;
+}
+
 /* Under the lock nothing more of this model is written, so the log has an end. */
 static int catch_up(struct change *c, struct err *err)
 {
     struct log_head head;
-    struct event_list list;
     struct touched_list touched;
-    int64_t position = c->r->position;
-    if (eventlog_head(c->r->db, c->r->arena, &head, err) != 0)
+    size_t count;
+    if (eventlog_head(c->r->db, c->r->arena, &head, err) != 0 ||
+        fold_some(c, c->locker, LAG_MOST, &touched, &count, err) != 0)
         return -1;
-    while (position < head.position) {
-        arena_reset(c->r->arena);
-        if (eventlog_read(c->r->db, c->r->arena, position, CHUNK, &list, err) != 0)
-            return -1;
-        if (list.count > 0)
-            position = list.events[list.count - 1].position;
-        keep_own(c, &list);
-        if (rebuild_fold(c->r, c->locker, &list, &touched, err) != 0 || compare_touched(c, &touched, err) != 0)
-            return -1;
-    }
-    return 0;
+    if (c->position < head.position)
+        return fail(err, ERR_UNAVAILABLE, "the log runs ahead of the rebuild: try again when less is written");
+    fault_point("rebuild-locked");
+    return compare_touched(c, &touched, err);
 }
 
 /* Text about the table and about each of its sides, in which %s is a name, with commas between. */
@@ -176,7 +200,7 @@ static int change_places(struct change *c, struct err *err)
     for (size_t i = 0; i < c->rows->side_count; i++)
         if (strcmp(c->rows->sides[i].name, name) <= 0)
             return fail(err, ERR_INTERNAL, "%s must sort after %s", c->rows->sides[i].name, name);
-    if (open_connections(c, err) != 0 ||
+    if (rebuild_forget(c->r, c->rows, err) != 0 || follow(c, err) != 0 || open_connections(c, err) != 0 ||
         rebuild_script(c->locker, err, "CREATE TABLE rebuild_old_%s (nothing INT)", name) != 0)
         return -1;
     int64_t began = clock_steady();
@@ -196,17 +220,16 @@ static int change_places(struct change *c, struct err *err)
 
 int rebuild_switch(struct rebuild *r, const struct read_model *rows, struct rebuild_result *result, struct err *err)
 {
-    struct change c = {.r = r, .rows = rows, .result = result, .texts = arena_new(64 * 1024)};
+    struct change c = {.r = r, .rows = rows, .result = result, .position = r->position, .texts = arena_new(64 * 1024)};
     int status = c.texts != NULL ? change_places(&c, err) : fail(err, ERR_UNAVAILABLE, "no memory");
     arena_free(&c.texts);
     /* Closing gives back what is still locked. */
     sql_close(&c.renamer);
     sql_close(&c.locker);
+    fault_point("rebuild-renamed");
     struct err *first = status == 0 ? err : NULL;
     if (rebuild_script(r->db, first, "DROP TABLE IF EXISTS rebuild_old_%s", rows->name) != 0 ||
         rebuild_sides_script(r->db, first, "DROP TABLE IF EXISTS rebuild_old_%s", rows) != 0)
         status = -1;
-    if (status == 0)
-        status = sql_exec(r->db, "DELETE FROM rebuilds WHERE model = ?", SQL_ARGS(SQL_TEXT(rows->name)), NULL, err);
     return status;
 }

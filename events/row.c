@@ -128,7 +128,9 @@ void row_state(const struct read_model *model, const struct sql_rows *rows, size
         const struct column *column = &model->columns[i];
         struct str cell = SQL_CELL(rows, row, i);
         if (is_text(column)) {
-            set_text(column, state, cell);
+            /* A NUL, which no event makes, would hide what comes after it. */
+            bool hidden = column->type == COLUMN_TEXT && cell.data != NULL && strlen(cell.data) != cell.len;
+            set_text(column, state, hidden ? STR("(a text with a NUL)") : cell);
             continue;
         }
         int64_t number = column->type == COLUMN_NUMBER ? sql_number(cell)

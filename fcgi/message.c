@@ -11,12 +11,14 @@ static const char *header(const void *source, const char *name)
 {
     const FCGX_Request *fcgi = source;
     char variable[80] = "HTTP_";
-    size_t at = strcmp(name, "content-type") == 0 || strcmp(name, "content-length") == 0 ? 0 : 5;
+    bool is_body = strcmp(name, "content-type") == 0 || strcmp(name, "content-length") == 0;
+    size_t at = is_body ? 0 : 5;
     for (; *name != '\0' && at < sizeof variable - 1; name++)
         variable[at++] = (char)(*name == '-' ? '_' : *name >= 'a' && *name <= 'z' ? *name - 32 : *name);
     variable[at] = '\0';
     const char *value = FCGX_GetParam(variable, fcgi->envp);
-    return value != NULL && *value != '\0' ? value : NULL;
+    /* Web servers set these two, empty, where the request has none. */
+    return value != NULL && (*value != '\0' || !is_body) ? value : NULL;
 }
 
 static const char *param(const FCGX_Request *fcgi, const char *name, const char *standard)

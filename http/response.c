@@ -100,9 +100,9 @@ void http_send_error(struct http_response *response, const struct http_request *
                      const struct faults *faults)
 {
     static const int statuses[] = {
-        [ERR_NONE] = 500,      [ERR_INTERNAL] = 500,    [ERR_MALFORMED] = 400, [ERR_INVALID] = 422, [ERR_DENIED] = 403,
-        [ERR_ABSENT] = 404,    [ERR_GONE] = 410,        [ERR_CONFLICT] = 409,  [ERR_STALE] = 412,   [ERR_UNNAMED] = 428,
-        [ERR_TRANSIENT] = 503, [ERR_UNAVAILABLE] = 503, [ERR_UNKNOWN] = 503};
+        [ERR_NONE] = 500,    [ERR_INTERNAL] = 500,  [ERR_MALFORMED] = 400,   [ERR_INVALID] = 422, [ERR_DENIED] = 403,
+        [ERR_ABSENT] = 404,  [ERR_GONE] = 410,      [ERR_CONFLICT] = 409,    [ERR_STALE] = 412,   [ERR_UNNAMED] = 428,
+        [ERR_DAMAGED] = 500, [ERR_TRANSIENT] = 503, [ERR_UNAVAILABLE] = 503, [ERR_UNKNOWN] = 503};
     int status = statuses[err->kind];
     const char *detail = err->text;
     if (status == 500)

@@ -14,6 +14,7 @@ def go_back(stack, position, articles):
     hash = stack.sql(f"SELECT HEX(hash) FROM events WHERE position = {position}")[0][0]
     ids = ", ".join(f"'{article}'" for article in articles)
     stack.sql(f"DELETE FROM events WHERE position > {position}; DELETE FROM articles WHERE id IN ({ids}); "
+              f"DELETE FROM articles_tags WHERE id IN ({ids}); DELETE FROM articles_search WHERE id IN ({ids}); "
               f"UPDATE log_head SET position = {position}, hash = UNHEX('{hash}')")
 
 
@@ -53,3 +54,21 @@ def test_a_restored_database(stack, admin):
     until(lambda: stack.bus_last >= last, 20, "the bus")
     assert stack.bus(head + 1)["id"] != alien["id"]
     assert "clean" in stack.verify()
+
+
+def test_a_rebuild_that_is_killed(stack, admin):
+    """At each of its steps, and again before it is whole: nothing is lost, and the next run is right."""
+    made = [admin.article(f"Rebuilt {n}", tags=["rebuilt"]) for n in range(5)]
+    before = stack.sql("SELECT COUNT(*), SUM(version) FROM articles")
+    for points in (["rebuild-created"], ["rebuild-forgotten"], ["rebuild-locked"], ["rebuild-renamed"],
+                   ["rebuild-renamed", "rebuild-created"], ["rebuild-locked", "rebuild-created", "rebuild-forgotten"]):
+        for point in points:
+            open(os.path.join(stack.faults, point), "w").close()
+            done = stack.ctl("rebuild", "articles")
+            assert done.returncode == -9 and not os.path.exists(os.path.join(stack.faults, point)), done.stdout
+            assert stack.sql("SELECT COUNT(*), SUM(version) FROM articles") == before
+        done = stack.ctl("rebuild", "articles")
+        assert done.returncode == 0 and " 0 different" in done.stdout, done.stdout + done.stderr
+        assert "clean" in stack.verify()
+        assert len(stack.client().get("/api/articles?tag=rebuilt").json["items"]) >= len(made)
+    assert stack.sql("SHOW TABLES LIKE 'rebuild\\_%'") == [] and stack.sql("SELECT COUNT(*) FROM rebuilds") == [["0"]]

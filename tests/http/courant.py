@@ -73,6 +73,11 @@ class Client:
         token = token or self.token
         if token:
             headers["Authorization"] = f"Bearer {token}"
+        # nginx closes what was idle for a minute or so.
+        if self.connection is not None and time.monotonic() - self.used > 30:
+            self.connection.close()
+            self.connection = None
+        self.used = time.monotonic()
         if self.connection is None:
             self.connection = http.client.HTTPConnection(self.stack.host, self.stack.port, timeout=60)
         try:

@@ -19,7 +19,8 @@ def nothing_reaches_the_log(stack, admin):
     b"", b" ", b"{", b'{"title":"a","content":"b"', b'{"title":"a","content":"b",}', b"{'title':'a'}", b"[1,2", b"nul",
     b'{"title":"a","content":"b"} x', b'{"title":"a","content":"b"}{}', b'{"title":NaN,"content":"b"}', b'/* c */ {}',
     b'{"title":"\xff","content":"b"}', b'{"title":"\\ud800","content":"b"}', b'{"title":"a\nb","content":"b"}',
-    b'{"title":"a","title":"b","content":"c"}', b"[" * 33 + b"]" * 33, b"\xef\xbb\xbf{}", b"\x00",
+    b'{"title":"a","title":"b","content":"c"}', b'{"title":"a","t\\u0069tle":"b","content":"c"}',
+    b'{"title\\u0000z":"a","content":"c"}', b"[" * 33 + b"]" * 33, b"\xef\xbb\xbf{}", b"\x00",
     b'{"title":"a","content":"' + b"\xed\xa0\x80" + b'"}'])
 def test_broken_json(admin, body):
     problem = admin.post("/api/articles", body, headers={"Content-Type": "application/json"}).problem(400)

@@ -117,6 +117,20 @@ def test_user_add(stack):
      "UPDATE events SET position = {position} WHERE position = 4000000000", "position {position} is missing"),
     ("UPDATE events SET hash = REVERSE(hash) WHERE position = {position}",
      "UPDATE events SET hash = REVERSE(hash) WHERE position = {position}", "position {position}: the hash"),
+    ("UPDATE articles_tags SET tag = CONCAT(tag, '!') WHERE id = '{id}'",
+     "UPDATE articles_tags SET tag = LEFT(tag, CHAR_LENGTH(tag) - 1) WHERE id = '{id}'", "(articles_tags)"),
+    ("UPDATE articles_search SET content = UPPER(content) WHERE id = '{id}'",
+     "UPDATE articles_search s JOIN articles a ON a.id = s.id SET s.content = a.content WHERE s.id = '{id}'", "(articles_search)"),
+    ("INSERT INTO articles_tags SELECT 'zzz', tag, status, author_id FROM articles_tags LIMIT 1",
+     "DELETE FROM articles_tags WHERE id = 'zzz'", "without it"),
+    ("UPDATE articles SET rest = CONCAT(rest, ' ') WHERE id = '{id}'",
+     "UPDATE articles SET rest = TRIM(rest) WHERE id = '{id}'", "column rest"),
+    ("UPDATE articles SET author_name = CONCAT(author_name, CHAR(0)) WHERE id = '{id}'",
+     "UPDATE articles SET author_name = REPLACE(author_name, CHAR(0), '') WHERE id = '{id}'", "column author_name"),
+    ("UPDATE events SET audience = CONCAT(audience, CHAR(0), 'x') WHERE position = {position}",
+     "UPDATE events SET audience = LEFT(audience, LENGTH(audience) - 2) WHERE position = {position}", "position {position}: the event is damaged"),
+    ("INSERT INTO events SELECT position + 1, 'ghost', 'ghost', 1, type, audience, data, metadata, recorded_at, digest, hash "
+     "FROM events ORDER BY position DESC LIMIT 1", "DELETE FROM events WHERE id = 'ghost'", "but log_head is at"),
     ("UPDATE log_head SET hash = REVERSE(hash)", "UPDATE log_head SET hash = REVERSE(hash)", "log_head"),
     ("INSERT INTO users SELECT 'zzz', 'zzz', 'zzz', '', 1, NOW(6), NOW(6), NULL", "DELETE FROM users WHERE id = 'zzz'",
      "read model users, zzz: the row is at version 1, which is not in the log"),
@@ -124,7 +138,7 @@ def test_user_add(stack):
      "UPDATE users SET id = CONCAT('0', SUBSTR(id, 2)) WHERE username = 'admin'", "read model users"),
 ])
 def test_verify_names_the_first_difference(stack, admin, change, back, word):
-    made = admin.article("Tampered with")
+    made = admin.article("Tampered with", tags=["t"])
     names = {"id": made.json["id"], "position": made.position - 2}
     stack.sql(change.format(**names))
     try:
