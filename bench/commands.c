@@ -80,20 +80,22 @@ static void await_go(const struct bench *b)
 static int write_all(const struct bench *b)
 {
     char payload[CONTENT + 128], content[CONTENT + 1];
+    unsigned number = 0;
     struct err err;
     struct sql *db;
     struct bus *bus = NULL;
     struct arena *arena = arena_new(ARENA_LIMIT);
     memset(content, 'x', CONTENT);
     content[CONTENT] = '\0';
-    snprintf(payload, sizeof payload, "{\"title\":\"Bench\",\"lead\":\"A lead\",\"content\":\"%s\",\"tags\":[\"a\"]}",
-             content);
     int status = sql_open(&db, &b->conf, &err) == 0 ? bus_open(&bus, &b->conf, &err) : -1;
     if (status == 0)
         status = bus_await(bus, &err);
     await_go(b);
     while (status == 0 && clock_steady() < b->until) {
         arena_reset(arena);
+        snprintf(payload, sizeof payload,
+                 "{\"title\":\"Bench %d %u\",\"lead\":\"A lead\",\"content\":\"%s\",\"tags\":[\"a\"]}", (int)getpid(),
+                 number++, content);
         status = send_one(b, db, bus, arena, payload, &err);
     }
     if (status != 0)

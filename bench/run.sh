@@ -11,6 +11,7 @@ export COURANT_DEV_DIR=$work/stack COURANT_DEV_PREFIX=$work/prefix
 COURANT_DEV_PORT=${COURANT_BENCH_PORT:-18280}
 export COURANT_DEV_PORT
 hello_port=$((COURANT_DEV_PORT + 3))
+select_port=$((COURANT_DEV_PORT + 4))
 
 # What we started, we end.
 started=()
@@ -45,10 +46,12 @@ token() {
         sed 's/.*"access_token":"\([^"]*\)".*/\1/'
 }
 
-# The hello-world behind an nginx of the same form.
+# The hello-world and the bare SELECT behind an nginx of the same form.
 rm -rf "$work/hello"
 mkdir -p "$work/hello"
 "$work/build/bench_hello" "$work/hello/sock" 16 &
+started+=($!)
+"$work/build/bench_select" "$work/hello/select" 16 "$COURANT_CONFIG" &
 started+=($!)
 as_user=
 [ "$(id -u)" -ne 0 ] || as_user='user root;'
@@ -61,6 +64,16 @@ http {
     client_body_temp_path $work/hello/b; proxy_temp_path $work/hello/p; fastcgi_temp_path $work/hello/f;
     uwsgi_temp_path $work/hello/u; scgi_temp_path $work/hello/s;
     upstream hello { server unix:$work/hello/sock; keepalive 6; }
+    upstream bare { server unix:$work/hello/select; keepalive 6; }
+    server {
+        listen 127.0.0.1:$select_port;
+        location / {
+            fastcgi_pass bare; fastcgi_keep_conn on; fastcgi_param REQUEST_METHOD \$request_method;
+            fastcgi_param REQUEST_URI \$request_uri; fastcgi_param CONTENT_TYPE \$content_type;
+            fastcgi_param CONTENT_LENGTH \$content_length; fastcgi_param HTTPS \$https if_not_empty;
+            fastcgi_param REMOTE_ADDR \$remote_addr; fastcgi_param HTTP_PROXY "";
+        }
+    }
     server {
         listen 127.0.0.1:$hello_port;
         location / { fastcgi_pass hello; fastcgi_keep_conn on; fastcgi_param REQUEST_METHOD \$request_method; }
@@ -91,6 +104,13 @@ article=$(curl -fsS -o /dev/null -D - -H "Authorization: Bearer $COURANT_BENCH_T
     -d "{\"title\":\"Read\",\"lead\":\"A lead\",\"content\":\"$(printf 'x%.0s' $(seq 900))\",\"publish\":true}" \
     "$COURANT_URL/api/articles" | sed -n 's|^Location: /api/articles/\([^ \r]*\).*|\1|p')
 
+# Some more, for the list.
+for _ in $(seq 40); do
+    curl -fsS -o /dev/null -H "Authorization: Bearer $COURANT_BENCH_TOKEN" -H 'Content-Type: application/json' \
+        -d '{"title":"One of a list","lead":"What it is about, in a sentence or two, as leads are.","content":"Text","publish":true,"tags":["news","list"]}' \
+        "$COURANT_URL/api/articles"
+done
+
 rm -rf "$work/figures"
 mkdir -p "$work/figures"
 note() { echo "$2" >>"$work/figures/$1"; }
@@ -99,7 +119,10 @@ for round in $(seq "$rounds"); do
     say "round $round of $rounds"
     COURANT_BENCH_TOKEN=$(token)
     hello=$(load "http://127.0.0.1:$hello_port/")
+    bare=$(load "http://127.0.0.1:$select_port/api/articles/$article")
     get=$(load "$COURANT_URL/api/articles/$article")
+    unchanged=$(load -H 'If-None-Match: "v3"' "$COURANT_URL/api/articles/$article")
+    list=$(load "$COURANT_URL/api/articles?limit=20")
     raw=$("$work/build/bench_append" "$work/raw.conf" $clients "$seconds")
     post=$(load -s "$root/bench/post.lua" "$COURANT_URL/api/articles")
     commands=$("$work/build/bench_commands" "$work/commands.conf" $clients 0 "$seconds")
@@ -107,6 +130,12 @@ for round in $(seq "$rounds"); do
     read -r p50 p99 longest < <("$work/build/bench_latency" 127.0.0.1 "$COURANT_DEV_PORT" "$COURANT_BENCH_TOKEN" 500 100)
     note hello "$hello"
     note get "$get"
+    note bare "$bare"
+    note list "$list"
+    note unchanged "$unchanged"
+    note get_bare_ratio "$(ratio "$get" "$bare")"
+    note list_bare_ratio "$(ratio "$list" "$bare")"
+    note unchanged_bare_ratio "$(ratio "$unchanged" "$bare")"
     note raw "$raw"
     note post "$post"
     note commands "$commands"
@@ -120,7 +149,7 @@ for round in $(seq "$rounds"); do
     note p50 "$p50"
     note p99 "$p99"
     note longest "$longest"
-    say "  hello $hello  get $get  raw $raw  post $post  commands $commands  50 writers and 6 readers $projected  latency $p50 / $p99 / $longest ms"
+    say "  hello $hello  bare $bare  get $get  304 $unchanged  list $list  raw $raw  post $post  commands $commands  50 writers and 6 readers $projected  latency $p50 / $p99 / $longest ms"
 done
 
 of() { median <"$work/figures/$1"; }
@@ -128,10 +157,13 @@ cat <<T
 
 $clients clients, $seconds s a run, medians of $rounds rounds, $(nproc) cores for all of it
 
-  figure                              per second   of hello-world   of raw append
+  figure                              per second   of hello-world   of raw append   of bare SELECT
   FastCGI hello-world                 $(printf '%10.0f' "$(of hello)")            1.000
   raw append, one round trip          $(printf '%10.0f' "$(of raw)")                            1.000
-  GET /api/articles/{id}              $(printf '%10.0f' "$(of get)")            $(of get_ratio)           $(of get_raw_ratio)
+  bare SELECT by primary key          $(printf '%10.0f' "$(of bare)")                                            1.000
+  GET /api/articles/{id}              $(printf '%10.0f' "$(of get)")            $(of get_ratio)           $(of get_raw_ratio)           $(of get_bare_ratio)
+  the same, 304                       $(printf '%10.0f' "$(of unchanged)")                                            $(of unchanged_bare_ratio)
+  GET /api/articles, 20 of them       $(printf '%10.0f' "$(of list)")                                            $(of list_bare_ratio)
   POST /api/articles                  $(printf '%10.0f' "$(of post)")            $(of post_hello_ratio)           $(of post_ratio)
   the same commands, without HTTP     $(printf '%10.0f' "$(of commands)")                            $(of commands_ratio)
   50 writers, 6 projections           $(printf '%10.0f' "$(of projected)")   $(of projected_ratio) times the 66/s published for prooph on MariaDB

@@ -10,7 +10,6 @@
  */
 #include "base/slug.h"
 #include "domain/article_query.h"
-#include "domain/article_sql.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,7 @@ enum { ARGS_MOST = 64 };
 struct query {
     struct arena *arena;
     struct buf text;
+    const char *columns; /* beside the id */
     size_t count;
     struct sql_arg args[ARGS_MOST];
     const struct article_filter *filter;
@@ -58,8 +58,9 @@ static void add_words(struct query *query)
 static void add_search(struct query *query, const char *author)
 {
     const struct article_filter *filter = query->filter;
+    buf_printf(&query->text, "SELECT s.id%s", query->columns);
     add(query,
-        "SELECT s.id FROM articles_search AS s JOIN articles AS a ON a.id = s.id WHERE MATCH (s.title, s.lead, "
+        " FROM articles_search AS s JOIN articles AS a ON a.id = s.id WHERE MATCH (s.title, s.lead, "
         "s.content) AGAINST (? IN BOOLEAN MODE)",
         SQL_TEXT(match_of(query)));
     if (author != NULL)
@@ -74,9 +75,9 @@ static void add_search(struct query *query, const char *author)
 static void add_tagged(struct query *query, const char *status, const char *author)
 {
     const struct article_filter *filter = query->filter;
-    bool has_words = query->word_count > 0;
-    buf_printf(&query->text, "SELECT t.id FROM articles_tags AS t FORCE INDEX (%s)%s",
-               author != NULL ? "by_tag_author" : "by_tag", has_words ? " JOIN articles AS a ON a.id = t.id" : "");
+    bool joins = query->word_count > 0 || query->columns[0] != '\0';
+    buf_printf(&query->text, "SELECT t.id%s FROM articles_tags AS t FORCE INDEX (%s)%s", query->columns,
+               author != NULL ? "by_tag_author" : "by_tag", joins ? " JOIN articles AS a ON a.id = t.id" : "");
     add(query, " WHERE t.tag = ?", SQL_TEXT(filter->tag));
     if (author != NULL)
         add(query, " AND t.author_id = ?", SQL_TEXT(author));
@@ -89,7 +90,7 @@ static void add_tagged(struct query *query, const char *status, const char *auth
 static void add_plain(struct query *query, const char *status, const char *author)
 {
     const struct article_filter *filter = query->filter;
-    buf_printf(&query->text, "SELECT a.id FROM articles AS a FORCE INDEX (%s)",
+    buf_printf(&query->text, "SELECT a.id%s FROM articles AS a FORCE INDEX (%s)", query->columns,
                author != NULL ? "by_author_status" : "published");
     add(query, " WHERE a.status = ?", SQL_TEXT(status));
     if (author != NULL)
@@ -102,14 +103,12 @@ static void add_plain(struct query *query, const char *status, const char *autho
 /* A range of one status; author NULL: of all authors. */
 static void add_range(struct query *query, const char *status, const char *author)
 {
-    buf_puts(&query->text, query->text.data[query->text.len - 1] == ')' ? " UNION ALL (" : "(");
     if (query->word_count > 0 && strcmp(status, "published") == 0)
         add_search(query, author);
     else if (query->filter->tag != NULL)
         add_tagged(query, status, author);
     else
         add_plain(query, status, author);
-    buf_puts(&query->text, ")");
 }
 
 /* Whose drafts the reader may see among those that are asked for: false none, true those of *author, NULL everybody's.
@@ -125,6 +124,17 @@ static bool drafts_of(const struct actor *reader, const struct article_filter *f
     return true;
 }
 
+/* Of two ranges only the ids are joined, and the rows read after that: what is joined goes through a temporary table.
+ */
+static void add_two_ranges(struct query *query, const char *drafts_author)
+{
+    buf_puts(&query->text, "SELECT a.id, a.summary FROM ((");
+    add_range(query, "published", query->filter->author);
+    buf_puts(&query->text, ") UNION ALL (");
+    add_range(query, "draft", drafts_author);
+    add(query, ") ORDER BY id DESC LIMIT ?) AS k JOIN articles AS a ON a.id = k.id", SQL_INT(query->filter->limit + 1));
+}
+
 /* The whole statement; false where there can be nothing. */
 static bool compose(struct query *query, const struct actor *reader)
 {
@@ -134,18 +144,13 @@ static bool compose(struct query *query, const struct actor *reader)
         (filter->status == NULL || strcmp(filter->status, "draft") == 0) && drafts_of(reader, filter, &author);
     bool published = filter->status == NULL || strcmp(filter->status, "published") == 0;
     buf_init(&query->text, query->arena);
-    buf_puts(&query->text, POSITION_FIRST "SELECT a.id, a.summary, p FROM (SELECT 1) AS one LEFT JOIN (");
-    if (published)
-        add_range(query, "published", filter->author);
-    if (drafts)
-        add_range(query, "draft", author);
-    if (!published && !drafts)
-        buf_puts(&query->text, "SELECT id FROM articles WHERE FALSE");
+    query->columns = published && drafts ? "" : ", a.summary";
     if (published && drafts)
-        add(query, " ORDER BY id DESC LIMIT ?", SQL_INT(filter->limit + 1));
-    buf_puts(&query->text, ") AS k ON TRUE LEFT JOIN articles AS a ON a.id = k.id; END");
+        add_two_ranges(query, author);
+    else if (published || drafts)
+        add_range(query, published ? "published" : "draft", published ? filter->author : author);
     buf_add(&query->text, "", 1);
-    return !query->text.failed;
+    return published || drafts;
 }
 
 static int newest_first(const void *a, const void *b)
@@ -153,10 +158,11 @@ static int newest_first(const void *a, const void *b)
     return strcmp(((const struct str *)b)->data, ((const struct str *)a)->data);
 }
 
-int article_list(struct sql *db, struct arena *arena, const struct actor *reader, const struct article_filter *filter,
-                 struct article_page *page, struct err *err)
+int article_list(const struct reading *reading, const struct article_filter *filter, struct article_page *page,
+                 struct err *err)
 {
-    struct sql_rows rows;
+    struct sql_rows rows = {0};
+    struct arena *arena = reading->arena;
     struct article_filter whole = *filter;
     struct query query = {.arena = arena, .filter = &whole};
     if (whole.before == NULL)
@@ -165,18 +171,17 @@ int article_list(struct sql *db, struct arena *arena, const struct actor *reader
         size_t count = words_of(arena, filter->search, query.words);
         query.word_count = count < WORDS_MOST ? count : WORDS_MOST;
     }
-    if (!compose(&query, reader))
-        return fail(err, ERR_INTERNAL, "no room for a query");
-    if (sql_select(db, arena, query.text.data, query.args, query.count, &rows, err) != 0)
+    *page = (struct article_page){0};
+    if (known_position(reading->known, reading->db, arena, &page->position, err) != 0 ||
+        (compose(&query, reading->reader) &&
+         sql_select(reading->db, arena, query.text.data, query.args, query.count, &rows, err) != 0))
         return -1;
-    *page = (struct article_page){.summaries = arena_alloc(arena, (rows.count + 1) * sizeof *page->summaries)};
-    if (page->summaries == NULL || rows.count == 0)
+    page->summaries = arena_alloc(arena, (rows.count + 1) * sizeof *page->summaries);
+    if (page->summaries == NULL || query.text.failed)
         return fail(err, ERR_INTERNAL, "no room for %zu articles", rows.count);
-    page->position = sql_number(SQL_CELL(&rows, 0, 2));
     page->more = rows.count > filter->limit;
-    if (SQL_CELL(&rows, 0, 0).data == NULL)
-        return 0;
-    qsort(rows.cells, rows.count, rows.columns * sizeof *rows.cells, newest_first);
+    if (rows.count > 1)
+        qsort(rows.cells, rows.count, rows.columns * sizeof *rows.cells, newest_first);
     for (size_t i = 0; i < rows.count && i < filter->limit; i++) {
         page->last = SQL_CELL(&rows, i, 0).data;
         page->summaries[page->count++] = SQL_CELL(&rows, i, 1);

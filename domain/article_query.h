@@ -3,6 +3,15 @@
 #define COURANT_DOMAIN_ARTICLE_QUERY_H
 
 #include "domain/article.h"
+#include "events/known.h"
+
+/* Who reads, and by what. */
+struct reading {
+    struct sql *db;
+    struct arena *arena; /* of all that is found */
+    const struct actor *reader;
+    struct known *known; /* may be NULL */
+};
 
 /* One article. */
 struct article_view {
@@ -15,15 +24,15 @@ struct article_view {
  * By its id or its slug. known: a version whose text the reader has, or 0. ERR_ABSENT where there is none that the
  * reader may see, ERR_GONE where it was deleted; then too position is set.
  */
-int article_find(struct sql *db, struct arena *arena, const struct actor *reader, const char *name, int64_t known,
-                 struct article_view *view, struct err *err);
+int article_find(const struct reading *reading, const char *name, int64_t known, struct article_view *view,
+                 struct err *err);
 
 /*
  * The same as it was at a version, or at a moment (INT64_MAX: not asked for); ERR_ABSENT also where it was not there
  * yet, or a draft of somebody else's, then or now.
  */
-int article_find_as_of(struct sql *db, struct arena *arena, const struct actor *reader, const char *name,
-                       int64_t version, int64_t moment, struct article_view *view, struct err *err);
+int article_find_as_of(const struct reading *reading, const char *name, int64_t version, int64_t moment,
+                       struct article_view *view, struct err *err);
 
 enum { ARTICLE_PAGE_MOST = 100, ARTICLE_FEED = 20 };
 
@@ -42,8 +51,8 @@ struct article_page {
     struct str *summaries;
 };
 
-int article_list(struct sql *db, struct arena *arena, const struct actor *reader, const struct article_filter *filter,
-                 struct article_page *page, struct err *err);
+int article_list(const struct reading *reading, const struct article_filter *filter, struct article_page *page,
+                 struct err *err);
 
 /* One entry of the feed. */
 struct article_entry {
@@ -53,7 +62,7 @@ struct article_entry {
 };
 
 /* What was published last, at most ARTICLE_FEED of them. */
-int article_feed(struct sql *db, struct arena *arena, struct article_entry entries[ARTICLE_FEED], size_t *count,
+int article_feed(const struct reading *reading, struct article_entry entries[ARTICLE_FEED], size_t *count,
                  int64_t *position, struct err *err);
 
 /* Revisions: what an article said, and since which version. The log holds them. */
@@ -71,12 +80,12 @@ struct article_revisions {
 };
 
 /* Newest first, those before a version; ERR_ABSENT and ERR_GONE as article_find. */
-int article_revision_list(struct sql *db, struct arena *arena, const struct actor *reader, const char *id,
-                          int64_t before, size_t limit, struct article_revisions *revisions, struct err *err);
+int article_revision_list(const struct reading *reading, const char *id, int64_t before, size_t limit,
+                          struct article_revisions *revisions, struct err *err);
 
 /* ERR_ABSENT also where the revision was never to be seen by the reader. */
-int article_revision_find(struct sql *db, struct arena *arena, const struct actor *reader, const char *id,
-                          int64_t number, struct article_revision *revision, int64_t *position, struct err *err);
+int article_revision_find(const struct reading *reading, const char *id, int64_t number,
+                          struct article_revision *revision, int64_t *position, struct err *err);
 
 /* The content of a revision, whoever asks; 1 found, 0 there is none. */
 int article_revision_content(struct sql *db, struct arena *arena, const char *id, int64_t number,

@@ -37,25 +37,24 @@ struct history {
     struct sql *db;
     struct arena *arena;
     const char *stream, *author_id;
-    const struct actor *reader;
     bool sees_drafts, sees_editors;
 };
 
-static int open_history(struct history *history, struct sql *db, struct arena *arena, const struct actor *reader,
-                        const char *id, int64_t *position, struct err *err)
+static int open_history(struct history *history, const struct reading *reading, const char *id, int64_t *position,
+                        struct err *err)
 {
     struct article_view view;
-    if (article_find(db, arena, reader, id, 0, &view, err) != 0) {
-        *position = view.position;
-        return -1;
-    }
+    struct arena *arena = reading->arena;
+    const struct actor *reader = reading->reader;
+    int status = article_find(reading, id, 0, &view, err);
     *position = view.position;
+    if (status != 0)
+        return -1;
     *history =
-        (struct history){.db = db,
+        (struct history){.db = reading->db,
                          .arena = arena,
                          .stream = arena_printf(arena, "article-%s", id),
-                         .author_id = json_text(arena, json_member(json_member(view.summary, "author"), "id")).data,
-                         .reader = reader};
+                         .author_id = json_text(arena, json_member(json_member(view.summary, "author"), "id")).data};
     if (history->stream == NULL || history->author_id == NULL)
         return fail(err, ERR_INTERNAL, "no room for an article's history");
     bool is_author = reader->user_id != NULL && strcmp(reader->user_id, history->author_id) == 0;
@@ -152,19 +151,19 @@ static int take_back(const struct history *history, const struct event_list *eve
     return 0;
 }
 
-int article_revision_list(struct sql *db, struct arena *arena, const struct actor *reader, const char *id,
-                          int64_t before, size_t limit, struct article_revisions *revisions, struct err *err)
+int article_revision_list(const struct reading *reading, const char *id, int64_t before, size_t limit,
+                          struct article_revisions *revisions, struct err *err)
 {
     struct history history;
     struct event_list events;
     bool published = false;
     *revisions = (struct article_revisions){.position = -1};
-    if (open_history(&history, db, arena, reader, id, &revisions->position, err) != 0)
+    if (open_history(&history, reading, id, &revisions->position, err) != 0)
         return -1;
-    if ((revisions->list = arena_alloc(arena, limit * sizeof *revisions->list)) == NULL)
+    if ((revisions->list = arena_alloc(reading->arena, limit * sizeof *revisions->list)) == NULL)
         return fail(err, ERR_INTERNAL, "no room for revisions");
     do {
-        if (eventlog_read_back(db, arena, history.stream, before, CHUNK, &events, err) != 0 ||
+        if (eventlog_read_back(reading->db, reading->arena, history.stream, before, CHUNK, &events, err) != 0 ||
             take_back(&history, &events, limit, &published, revisions, err) != 0)
             return -1;
         if (events.count > 0)
@@ -208,15 +207,16 @@ static bool is_possible(int64_t number)
     return number >= 1 && number < INT64_MAX / 4;
 }
 
-int article_revision_find(struct sql *db, struct arena *arena, const struct actor *reader, const char *id,
-                          int64_t number, struct article_revision *revision, int64_t *position, struct err *err)
+int article_revision_find(const struct reading *reading, const char *id, int64_t number,
+                          struct article_revision *revision, int64_t *position, struct err *err)
 {
     struct history history;
     struct envelope end;
     bool published = false;
-    if (open_history(&history, db, arena, reader, id, position, err) != 0)
+    if (open_history(&history, reading, id, position, err) != 0)
         return -1;
-    int found = is_possible(number) ? find_end(db, arena, history.stream, number, &end, &published, err) : 0;
+    int found =
+        is_possible(number) ? find_end(reading->db, reading->arena, history.stream, number, &end, &published, err) : 0;
     if (found < 0)
         return -1;
     if (found == 0 || !(history.sees_drafts || published || strcmp(end.audience, "public") == 0))

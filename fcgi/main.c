@@ -23,8 +23,11 @@ static int run(const char *path, struct err *err)
     if (setup.listen_fd < 0)
         return -1;
     setup.lane = lane_new(true);
-    int status = setup.lane != NULL ? pool_run(&setup) : fail(err, ERR_UNAVAILABLE, "no shared memory");
+    setup.known = known_new();
+    int status =
+        setup.lane != NULL && setup.known != NULL ? pool_run(&setup) : fail(err, ERR_UNAVAILABLE, "no shared memory");
     lane_free(&setup.lane);
+    known_free(&setup.known);
     close(setup.listen_fd);
     if (!inherited)
         listen_remove(conf.fcgi_listen);

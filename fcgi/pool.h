@@ -9,6 +9,7 @@
 #define COURANT_FCGI_POOL_H
 
 #include "base/conf.h"
+#include "events/known.h"
 #include "events/publisher.h"
 
 struct pool_setup {
@@ -16,6 +17,7 @@ struct pool_setup {
     const char *conf_path;
     int listen_fd;
     struct lane *lane;
+    struct known *known;
 };
 
 /* Returns the exit status of the program when the last worker has ended. */

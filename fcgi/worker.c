@@ -187,14 +187,14 @@ static void stop(struct worker *worker)
         close(worker->epoll_fd);
 }
 
-int worker_run(const struct conf *conf, int listen_fd, struct lane *lane)
+int worker_run(const struct conf *conf, int listen_fd, struct lane *lane, struct known *known)
 {
     struct err err;
     struct worker worker = {.conf = conf,
                             .listen_fd = listen_fd,
                             .epoll_fd = -1,
                             .lane = lane,
-                            .app = {.conf = conf},
+                            .app = {.conf = conf, .known = known},
                             .fcgi = {.ipcFd = -1},
                             .known_fd = -1};
     int status = start(&worker, &err);

@@ -8,9 +8,10 @@
 #define COURANT_FCGI_WORKER_H
 
 #include "base/conf.h"
+#include "events/known.h"
 #include "events/publisher.h"
 
 /* All signals are blocked when it is called. Returns the exit status of the process. */
-int worker_run(const struct conf *conf, int listen_fd, struct lane *lane);
+int worker_run(const struct conf *conf, int listen_fd, struct lane *lane, struct known *known);
 
 #endif

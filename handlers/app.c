@@ -78,6 +78,12 @@ bool app_database(struct exchange *exchange)
     return false;
 }
 
+struct reading app_reading(const struct exchange *exchange)
+{
+    const struct app *app = app_of(exchange);
+    return (struct reading){app->db, exchange->arena, &exchange->actor, app->known};
+}
+
 static void send_reply(struct http_response *response, const struct outcome *outcome)
 {
     struct str body = outcome->reply.body;
@@ -257,6 +263,7 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
             http_send_error(exchange->response, exchange->request, &err, &faults);
         return false;
     }
+    known_raise(app->known, app->committed.position);
     http_add_header_number(exchange->response, "Courant-Position", app->committed.position);
     send_reply(exchange->response, &app->committed);
     return true;

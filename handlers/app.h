@@ -6,7 +6,7 @@
 #define COURANT_HANDLERS_APP_H
 
 #include "base/conf.h"
-#include "events/command.h"
+#include "domain/article_query.h"
 #include "http/router.h"
 #include "sql/db.h"
 
@@ -15,6 +15,7 @@
 struct app {
     const struct conf *conf;
     struct sql *db;           /* NULL until the database could be reached */
+    struct known *known;      /* the pool's; may be NULL */
     struct outcome committed; /* of this request's command; count 0: none */
 };
 
@@ -45,6 +46,9 @@ void app_add_position(struct exchange *exchange, int64_t position);
 void app_add_caching(struct exchange *exchange);
 /* Whether If-None-Match names this version (RFC 9110, section 13.1.2). */
 bool app_not_modified(const struct exchange *exchange, int64_t version);
+
+/* How the exchange's actor reads; after app_database. */
+struct reading app_reading(const struct exchange *exchange);
 
 /* Whether there are no faults of the query; otherwise 422 is the answer. */
 bool app_query_fits(struct exchange *exchange, const struct faults *faults);

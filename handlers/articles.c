@@ -63,10 +63,9 @@ void articles_get(struct exchange *exchange)
     if (!when_of(exchange, &version, &moment) || !app_database(exchange))
         return;
     bool now = version == INT64_MAX && moment == INT64_MAX;
-    struct sql *db = app_of(exchange)->db;
-    int status =
-        now ? article_find(db, exchange->arena, &exchange->actor, exchange->id, known_version(exchange), &view, &err)
-            : article_find_as_of(db, exchange->arena, &exchange->actor, exchange->id, version, moment, &view, &err);
+    const struct reading reading = app_reading(exchange);
+    int status = now ? article_find(&reading, exchange->id, known_version(exchange), &view, &err)
+                     : article_find_as_of(&reading, exchange->id, version, moment, &view, &err);
     app_add_position(exchange, view.position);
     if (status != 0)
         http_send_error(exchange->response, exchange->request, &err, NULL);
@@ -129,7 +128,8 @@ void articles_list(struct exchange *exchange)
     struct err err;
     if (!filter_of(exchange, &filter) || !app_database(exchange))
         return;
-    if (article_list(app_of(exchange)->db, exchange->arena, &exchange->actor, &filter, &page, &err) != 0) {
+    const struct reading reading = app_reading(exchange);
+    if (article_list(&reading, &filter, &page, &err) != 0) {
         http_send_error(exchange->response, exchange->request, &err, NULL);
         return;
     }

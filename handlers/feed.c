@@ -144,7 +144,8 @@ void feed_get(struct exchange *exchange)
     int64_t position;
     if (!app_database(exchange))
         return;
-    if (article_feed(app_of(exchange)->db, exchange->arena, entries, &count, &position, &err) != 0) {
+    const struct reading reading = app_reading(exchange);
+    if (article_feed(&reading, entries, &count, &position, &err) != 0) {
         http_send_error(exchange->response, exchange->request, &err, NULL);
         return;
     }

@@ -66,8 +66,8 @@ void revisions_list(struct exchange *exchange)
         fault_add(&faults, "?cursor", "is not a cursor that this list has given");
     if (!app_query_fits(exchange, &faults) || !article_of(exchange) || !app_database(exchange))
         return;
-    int status = article_revision_list(app_of(exchange)->db, exchange->arena, &exchange->actor, exchange->id, before,
-                                       limit, &revisions, &err);
+    const struct reading reading = app_reading(exchange);
+    int status = article_revision_list(&reading, exchange->id, before, limit, &revisions, &err);
     app_add_position(exchange, revisions.position);
     if (status != 0) {
         http_send_error(exchange->response, exchange->request, &err, NULL);
@@ -95,8 +95,8 @@ static bool find(struct exchange *exchange, int64_t number, struct article_revis
     int64_t position = -1;
     if (!article_of(exchange) || !app_database(exchange))
         return false;
-    int status = article_revision_find(app_of(exchange)->db, exchange->arena, &exchange->actor, exchange->id, number,
-                                       revision, &position, &err);
+    const struct reading reading = app_reading(exchange);
+    int status = article_revision_find(&reading, exchange->id, number, revision, &position, &err);
     if (status != 0)
         http_send_error(exchange->response, exchange->request, &err, NULL);
     else

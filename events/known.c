@@ -1,0 +1,61 @@
+/* See known.h. */
+#include "events/known.h"
+
+#include "base/clock.h"
+#include "events/eventlog.h"
+
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+struct known {
+    atomic_llong position, asked; /* asked: clock_steady */
+};
+
+struct known *known_new(void)
+{
+    struct known *known = mmap(NULL, sizeof *known, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (known == MAP_FAILED)
+        return NULL;
+    atomic_init(&known->position, -1);
+    atomic_init(&known->asked, -KNOWN_US);
+    return known;
+}
+
+void known_free(struct known **known)
+{
+    if (*known != NULL)
+        munmap(*known, sizeof **known);
+    *known = NULL;
+}
+
+void known_raise(struct known *known, int64_t position)
+{
+    if (known == NULL)
+        return;
+    long long there = atomic_load(&known->position);
+    while (there < position && !atomic_compare_exchange_weak(&known->position, &there, position))
+        ;
+}
+
+int known_position(struct known *known, struct sql *db, struct arena *arena, int64_t *position, struct err *err)
+{
+    struct log_head head;
+    int64_t now = clock_steady();
+    long long before = known != NULL ? atomic_load(&known->position) : -1;
+    if (known != NULL && before >= 0 && now - atomic_load(&known->asked) < KNOWN_US) {
+        *position = before;
+        return 0;
+    }
+    if (eventlog_head(db, arena, &head, err) != 0)
+        return -1;
+    *position = head.position;
+    if (known == NULL)
+        return 0;
+    /* Lower than what was known: the database was restored from a copy. */
+    if (head.position >= before)
+        known_raise(known, head.position);
+    else
+        atomic_compare_exchange_strong(&known->position, &before, head.position);
+    atomic_store(&known->asked, now);
+    return 0;
+}

@@ -1,0 +1,31 @@
+/*
+ * The log position that the processes of a pool know, so that a query need not ask for it.
+ *
+ * Whoever reads a table after it has learned a position finds at least all up to there: what was committed before the
+ * read began is in it. So a position that a worker of the pool has just committed serves the queries of all. What
+ * others commit (courantctl, another machine's pool) is learned by asking the database, when what is known is older
+ * than KNOWN_US.
+ */
+#ifndef COURANT_EVENTS_KNOWN_H
+#define COURANT_EVENTS_KNOWN_H
+
+#include "sql/db.h"
+
+struct known;
+
+enum { KNOWN_US = 50000 };
+
+/* In memory that the children of this process will share. NULL when there is none. */
+struct known *known_new(void);
+void known_free(struct known **known);
+
+/* A position that was just committed. known may be NULL. */
+void known_raise(struct known *known, int64_t position);
+
+/*
+ * A position of which all is visible to a read that begins after this: at most KNOWN_US behind the log, and never
+ * behind what the pool has committed. Asks the database where known is NULL or too old.
+ */
+int known_position(struct known *known, struct sql *db, struct arena *arena, int64_t *position, struct err *err);
+
+#endif
