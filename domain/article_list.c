@@ -47,11 +47,27 @@ static const char *match_of(const struct query *query)
     return buf.failed ? "" : buf.data;
 }
 
+/* «%word%» for LIKE, in which an underscore would stand for any character. */
+static const char *pattern_of(struct arena *arena, const char *word)
+{
+    struct buf buf;
+    buf_init(&buf, arena);
+    buf_puts(&buf, "%");
+    for (; *word != '\0'; word++) {
+        buf_puts(&buf, *word == '_' ? "|" : "");
+        buf_add(&buf, word, 1);
+    }
+    buf_add(&buf, "%", 2);
+    return buf.failed ? "" : buf.data;
+}
+
 static void add_words(struct query *query)
 {
-    for (size_t i = 0; i < query->word_count; i++)
-        add(query, " AND LOCATE(?, CONCAT_WS(' ', a.title, a.lead, a.content) COLLATE utf8mb4_unicode_520_ci) > 0",
-            SQL_TEXT(query->words[i]));
+    for (size_t i = 0; i < query->word_count; i++) {
+        add(query, " AND CONCAT_WS(' ', a.title, a.lead, a.content) COLLATE utf8mb4_unicode_520_ci LIKE ?",
+            SQL_TEXT(pattern_of(query->arena, query->words[i])));
+        buf_puts(&query->text, " ESCAPE '|'");
+    }
 }
 
 /* What is published and has the words. */

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONNECT_TIMEOUT_S = 5, REPLY_TIMEOUT_S = 30, STATEMENTS = 96, INLINE_CELL = 256 };
+enum { CONNECT_TIMEOUT_S = 5, REPLY_TIMEOUT_S = 30, STATEMENTS = 96, INLINE_CELL = 1024 };
 
 static const char *const SESSION =
     "SET SESSION tx_isolation = 'READ-COMMITTED', SESSION autocommit = 1, SESSION time_zone = '+00:00', "

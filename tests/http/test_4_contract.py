@@ -1,0 +1,223 @@
+"""What holds for every answer: headers, preconditions, preferences, origins; and each article command in full."""
+
+import re
+
+import pytest
+
+MERGE = {"Content-Type": "application/merge-patch+json"}
+
+
+def etag(answer):
+    return {"If-Match": answer.headers["etag"]}
+
+
+def test_put_patch_and_restore(admin):
+    made = admin.article("First", subtitle="s", lead="l", content="one\n\ntwo", tags=["a"])
+    where = made.headers["location"]
+    put = admin.call("PUT", where, {"title": "Second", "content": "other"}, headers=etag(made))
+    assert put.status == 200 and put.headers["etag"] == '"v5"' and put.position > made.position
+    assert [put.json[name] for name in ("title", "subtitle", "lead", "content", "tags", "version")] == [
+        "Second", "", "", "other", [], 5]
+    assert put.json["slug"] == made.json["slug"]  # it was public: its address stays
+    patched = admin.call("PATCH", where, {"lead": "new", "tags": ["x", "y"], "subtitle": None}, headers={**etag(put), **MERGE})
+    assert patched.status == 200
+    assert {**put.json, "lead": "new", "tags": ["x", "y"], "version": 7, "updated_at": patched.json["updated_at"]} == patched.json
+    assert admin.call("PATCH", where, {"title": None}, headers={**etag(patched), **MERGE}).problem(422)["errors"] == [
+        {"pointer": "/title", "detail": "must be a string"}]
+    restored = admin.post(f"{where}/revisions/1/restore", headers=etag(patched))
+    assert restored.status == 200
+    for name in "title", "subtitle", "lead", "content", "tags", "html":
+        assert restored.json[name] == made.json[name]
+    admin.post(f"{where}/revisions/99/restore", headers=etag(restored)).problem(404)
+    admin.post(f"{where}/revisions/0/restore", headers=etag(restored)).problem(404)
+    admin.post(f"{where}/revisions/1/restore", {"revision": 2}, headers=etag(restored)).problem(422)
+    assert admin.get(where).headers["etag"] == restored.headers["etag"]
+
+
+def test_the_slug_of_a_draft_follows_its_title(admin):
+    mark = re.sub(r"\W", "", str(admin.article().json["id"][-6:]))
+    made = admin.article(f"Работа {mark}", publish=False)
+    assert made.json["slug"] == f"rabota-{mark}"
+    again = admin.call("PATCH", made.headers["location"], {"title": f"Über {mark}"}, headers=etag(made))
+    assert again.json["slug"] == f"uber-{mark}"
+    twin = admin.article(f"Über {mark}!")
+    assert twin.json["slug"].startswith(f"uber-{mark}-") and twin.json["slug"] != again.json["slug"]
+    public = admin.post(made.headers["location"] + "/publish", headers=etag(again))
+    assert public.status == 200 and public.json["status"] == "published"
+    last = admin.call("PATCH", made.headers["location"], {"title": "Quite another"}, headers=etag(public))
+    assert last.json["slug"] == f"uber-{mark}"
+    assert admin.get(f"/api/articles/uber-{mark}").json == last.json
+    for title in "!!!", "😀", "01a2071b-f843-7645-a001-b20b639515c1", "x" * 200, "A b " * 50:
+        slug = admin.article(title, publish=False).json["slug"]
+        assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", slug) and len(slug) <= 94
+        assert admin.get(f"/api/articles/{slug}").json["slug"] == slug
+
+
+def test_publish_unpublish_delete(stack, admin):
+    ann, nobody = stack.user("ann"), stack.client()
+    made = ann.article("Up and down", publish=False)
+    where = made.headers["location"]
+    ann.post(where + "/unpublish", headers=etag(made)).problem(409)
+    up = ann.post(where + "/publish", {}, headers=etag(made))
+    assert nobody.get(where).json == up.json
+    ann.post(where + "/publish", headers=etag(up)).problem(409)
+    down = ann.post(where + "/unpublish", headers=etag(up))
+    assert down.json["status"] == "draft" and down.json["published_at"] is None
+    nobody.get(where).problem(404)
+    nobody.call("DELETE", where, headers=etag(down)).problem(401)
+    stack.user("ben").call("DELETE", where, headers=etag(down)).problem(404)
+    up = ann.post(where + "/publish", headers=etag(down))
+    stack.user("ben").call("DELETE", where, headers=etag(up)).problem(403)
+    ann.call("DELETE", where).problem(428)
+    gone = ann.call("DELETE", where, headers=etag(up))
+    assert gone.status == 204 and gone.body == b"" and gone.position > up.position
+    for client in nobody, ann, admin:
+        client.get(where).problem(410)
+        client.get(f"/api/articles/{made.json['slug']}").problem(410)
+        client.get(where + "?version=3").problem(410)
+        client.get(where + "/revisions").problem(410)
+        assert made.json["id"] not in client.get("/api/articles?limit=100").body.decode()
+    ann.call("PUT", where, {"title": "a", "content": "b"}, headers={"If-Match": "*"}).problem(410)
+    assert ann.article("Up and down").json["slug"] != made.json["slug"]
+    # A draft that is deleted was never there for others.
+    draft = ann.article("A deleted draft", publish=False)
+    assert ann.call("DELETE", draft.headers["location"], headers=etag(draft)).status == 204
+    nobody.get(draft.headers["location"]).problem(404)
+    ann.get(draft.headers["location"]).problem(410)
+
+
+def test_only_who_may_delete_any(stack, admin):
+    made = stack.user("ann").article("For the administrator to delete")
+    assert admin.call("DELETE", made.headers["location"], headers=etag(made)).status == 204
+
+
+def test_html_is_safe(admin):
+    text = ("# *Hi*\n\n<script>alert(1)</script>\n\n[a](javascript:alert(1)) [b](JaVaScRiPt&colon;x) [c](data:text/html,x) "
+            "[d](vbscript:x) ![i](data:image/png;base64,AA) [e](https://example.org/?a=1&b=2) [f](/here) [g](mailto:a@b.c) "
+            "[h](<java\tscript:x>) <a href=\"javascript:x\">i</a> <img src=x onerror=alert(1)> <javascript:alert(1)> "
+            "[file](file:///etc/passwd)")
+    html = admin.article("Safe", content=text).json["html"]
+    for bad in "<script", "onerror", "<img src=x":
+        assert bad not in html.lower(), html
+    for value in re.findall(r'(?:href|src)="([^"]*)"', html):
+        assert value == "" or re.match(r"https?://|mailto:|/", value), value
+    for good in "<h1><em>Hi</em></h1>", 'href="https://example.org/?a=1&amp;b=2"', 'href="/here"', 'href="mailto:a@b.c"':
+        assert good in html, html
+
+
+def test_prefer_respond_async(admin):
+    made = admin.post("/api/articles", {"title": "Later", "content": "x"},
+                      headers={"Prefer": "wait=1, respond-async; x=y", "Idempotency-Key": f"async-{admin.article().json['id']}"})
+    assert made.status == 202 and made.headers["preference-applied"] == "respond-async"
+    assert made.json == {"status": "accepted", "id": made.headers["location"].rsplit("/", 1)[1], "position": made.position}
+    article = admin.get(made.headers["location"])
+    changed = admin.call("PUT", made.headers["location"], {"title": "Now", "content": "y"},
+                         headers={**etag(article), "Prefer": "respond-async"})
+    assert changed.status == 202 and changed.json["id"] == article.json["id"] and changed.json["position"] == changed.position
+    deleted = admin.call("DELETE", made.headers["location"], headers={"If-Match": "*", "Prefer": "respond-async"})
+    assert deleted.status == 202 and deleted.json["position"] == deleted.position
+    assert admin.post("/api/articles", {"title": "Now", "content": "x"}, headers={"Prefer": "respond-asynchronously"}).status == 201
+
+
+def test_a_delete_is_repeated(admin):
+    made = admin.article("Deleted once")
+    headers = {**etag(made), "Idempotency-Key": f"delete-{made.json['id']}"}
+    first, again = (admin.call("DELETE", made.headers["location"], headers=headers) for _ in range(2))
+    assert (first.status, again.status) == (204, 204) and again.headers["idempotency-replayed"] == "true"
+    assert first.position == again.position
+
+
+def test_a_key_stands_for_the_version_too(admin):
+    made = admin.article("Twice")
+    where, key = made.headers["location"], {"Idempotency-Key": f"version-{made.json['id']}"}
+    first = admin.call("PUT", where, {"title": "a", "content": "b"}, headers={**etag(made), **key})
+    assert first.status == 200
+    admin.call("PUT", where, {"title": "a", "content": "b"}, headers={**etag(first), **key}).problem(422)
+    admin.post("/api/articles", {"title": "a", "content": "b"}, headers={"Idempotency-Key": ""}).problem(400)
+
+
+@pytest.mark.parametrize("path", ["/api/articles", "/api/articles/{id}", "/api/articles/{id}/revisions",
+                                  "/api/articles/{id}/revisions/1", "/api/articles/{id}/revisions/1/diff", "/feed.atom"])
+def test_head_is_get_without_a_body(admin, path):
+    path = path.format(id=admin.article("Headed").json["id"])
+    get, head = admin.get(path), admin.call("HEAD", path)
+    assert get.status == head.status == 200 and head.body == b""
+    for name in get.headers:
+        assert name in ("date", "courant-position") or head.headers.get(name) == get.headers[name], name
+    assert get.headers["x-content-type-options"] == "nosniff" and "frame-ancestors 'none'" in get.headers["content-security-policy"]
+    assert get.headers["referrer-policy"] == "same-origin" and "Authorization" in get.headers["vary"]
+    allow = admin.call("OPTIONS", path)
+    assert allow.status == 204 and "GET, HEAD" in allow.headers["allow"]
+
+
+def test_not_modified(stack, admin):
+    made = admin.article("Cached")
+    where = made.headers["location"]
+    for match in '"v3"', 'W/"v3"', '"v1", "v3"', "*":
+        answer = admin.get(where, headers={"If-None-Match": match})
+        assert answer.status == 304 and answer.body == b"" and answer.headers["etag"] == '"v3"'
+        assert answer.headers["cache-control"] == "private, no-cache" and answer.position >= made.position
+    for match in '"v2"', '"v33"', "v3", '"v1", "v2"', '""':
+        assert admin.get(where, headers={"If-None-Match": match}).json == made.json
+    assert stack.client().get(where).headers["cache-control"] == "no-cache"
+    feed = stack.client().get("/feed.atom")
+    assert stack.client().get("/feed.atom", headers={"If-None-Match": feed.headers["etag"]}).status == 304
+
+
+def test_media_types(admin):
+    made = admin.article("Typed")
+    where = made.headers["location"]
+    for type in "text/plain", "application/merge-patch+json", "application/jsonx":
+        admin.call("PUT", where, b"{}", headers={"Content-Type": type, **etag(made)}).problem(415)
+    answer = admin.call("PATCH", where, b"{}", headers={"Content-Type": "text/plain", **etag(made)})
+    answer.problem(415)
+    assert "application/merge-patch+json" in answer.headers["accept-patch"]
+
+
+def test_origins(stack, admin):
+    """Nothing without the option; with it, exactly those."""
+    import os
+    path = os.path.join(stack.dir, "courant.local.conf")
+    before = open(path).read()
+    headers = {"Origin": "https://app.example"}
+    assert "access-control-allow-origin" not in admin.get("/api/articles", headers=headers).headers
+    try:
+        with open(path, "w") as file:
+            file.write(before + "[http]\norigins = https://app.example http://localhost:3000\n")
+        stack.dev("up")
+        admin = stack.admin()
+        for origin in "https://app.example", "http://localhost:3000":
+            answer = admin.get("/api/articles", headers={"Origin": origin})
+            assert answer.headers["access-control-allow-origin"] == origin and "Origin" in answer.headers["vary"]
+            for name in "ETag", "Link", "Courant-Position", "Location":
+                assert name in answer.headers["access-control-expose-headers"]
+            assert "access-control-allow-credentials" not in answer.headers
+        preflight = stack.client().call("OPTIONS", "/api/articles/x", headers={
+            **headers, "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "if-match, authorization"})
+        assert preflight.status == 204 and "PUT" in preflight.headers["access-control-allow-methods"]
+        assert {"if-match", "authorization", "idempotency-key"} <= set(
+            preflight.headers["access-control-allow-headers"].lower().split(", "))
+        problem = stack.client().post("/api/articles", {}, headers=headers)
+        problem.problem(401)
+        assert problem.headers["access-control-allow-origin"] == "https://app.example"
+        for origin in "https://app.example.evil", "https://app.exampl", "http://app.example", "null", "*":
+            assert "access-control-allow-origin" not in admin.get("/api/articles", headers={"Origin": origin}).headers
+    finally:
+        with open(path, "w") as file:
+            file.write(before)
+        stack.dev("up")
+
+
+def test_no_500_for_odd_paths(stack, admin):
+    for path in ("/api/articles/%00", "/api/articles/%ff", "/api/articles/a/b/c/d/e/f/g/h/i/j/k/l/m", "/api/articles/%2e%2e",
+                 "/api/articles/x/revisions/1", "/api/articles/x/revisions/9999999999999999999/diff", "/api/articles//",
+                 "/api/articles/x?version=1", "/api/articles/%F0%9F%98%80", "/api/articles/" + "a" * 500):
+        assert admin.get(path).status in (400, 404), path
+    made = admin.article("Odd")
+    for path in ("/revisions/x", "/revisions/-1", "/revisions/9223372036854775807", "/revisions/999999999999999999/diff?with=1",
+                 "/revisions/1/diff?with=7"):
+        admin.get(made.headers["location"] + path).problem(404)
+    admin.get(made.headers["location"] + "/revisions/1/diff?with=x").problem(422)
+    admin.get("/api/articles/" + "a" * 9000).problem(414)
+    admin.get("/api/articles", headers={"X-Long": "a" * 40000}).problem(400)
+    admin.get("/.too-long").problem(404)
