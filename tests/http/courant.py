@@ -8,6 +8,7 @@ import hmac
 import http.client
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -73,11 +74,10 @@ class Client:
         token = token or self.token
         if token:
             headers["Authorization"] = f"Bearer {token}"
-        # nginx closes what was idle for a minute or so.
-        if self.connection is not None and time.monotonic() - self.used > 30:
+        # nginx closes what was idle for a minute or so, and all when it ends: then there is something to read.
+        if self.connection is not None and self.connection.sock and select.select([self.connection.sock], [], [], 0)[0]:
             self.connection.close()
             self.connection = None
-        self.used = time.monotonic()
         if self.connection is None:
             self.connection = http.client.HTTPConnection(self.stack.host, self.stack.port, timeout=60)
         try:
