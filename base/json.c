@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct scan {
@@ -286,6 +287,71 @@ static size_t members_of(struct json_object *tree)
     return count;
 }
 
+static char *put_utf8(char *out, unsigned point)
+{
+    if (point < 0x80) {
+        *out++ = (char)point;
+        return out;
+    }
+    int more = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+    static const unsigned first[] = {0, 0xc0, 0xe0, 0xf0};
+    *out++ = (char)(first[more] | point >> (6 * more));
+    while (more-- > 0)
+        *out++ = (char)(0x80 | (point >> (6 * more) & 0x3f));
+    return out;
+}
+
+/* One escape, behind its backslash; the text is known to be valid. */
+static char *unescape(struct scan *s, char *out)
+{
+    static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
+    char c = *s->at++;
+    if (c == 'u') {
+        int point = hex4(s);
+        if (point >= 0xd800 && point < 0xdc00) {
+            s->at += 2;
+            point = 0x10000 + ((point - 0xd800) << 10) + (hex4(s) - 0xdc00);
+        }
+        return put_utf8(out, (unsigned)point);
+    }
+    const char *known = strchr(from, c);
+    *out++ = known != NULL ? to[known - from] : c;
+    return out;
+}
+
+/*
+ * json-c (0.16) takes 2048 characters of each plane above the first for surrogates, U+1D800 for one, where they are
+ * spelled as pairs of escapes. So it is given the characters themselves: a copy, to be freed, which is shorter; NULL
+ * where there is no memory. text is known to be valid.
+ */
+static char *without_pairs(const char *text, size_t len, size_t *copied)
+{
+    struct scan s = {.text = text, .at = text, .end = text + len};
+    char *copy = malloc(len + 1), *out = copy;
+    while (copy != NULL && s.at < s.end) {
+        if (*s.at != '\\') {
+            *out++ = *s.at++;
+        } else if (s.end - s.at >= 12 && s.at[1] == 'u' && (s.at[2] | 32) == 'd' && strchr("89abAB", s.at[3]) != NULL) {
+            s.at++;
+            out = unescape(&s, out);
+        } else {
+            *out++ = *s.at++;
+            *out++ = *s.at++;
+        }
+    }
+    *copied = (size_t)(out - copy);
+    return copy;
+}
+
+static struct json_object *read_tree(struct json_tokener *tokener, const char *text, size_t len)
+{
+    size_t copied;
+    char *copy = without_pairs(text, len, &copied);
+    struct json_object *tree = copy != NULL ? json_tokener_parse_ex(tokener, copy, (int)copied) : NULL;
+    free(copy);
+    return tree;
+}
+
 struct json_object *json_read(const char *text, size_t len, struct err *err)
 {
     size_t members;
@@ -296,7 +362,7 @@ struct json_object *json_read(const char *text, size_t len, struct err *err)
         fail(err, ERR_UNAVAILABLE, "no memory to read JSON");
         return NULL;
     }
-    struct json_object *tree = json_tokener_parse_ex(tokener, text, (int)len);
+    struct json_object *tree = read_tree(tokener, text, len);
     /* A number or literal at the very end is only complete once the tokener sees what follows it. */
     if (tree == NULL && json_tokener_get_error(tokener) == json_tokener_continue)
         tree = json_tokener_parse_ex(tokener, " ", 1);
@@ -352,38 +418,6 @@ struct str json_member(struct str object, const char *name)
     struct str found;
     json_members(object, &name, &found, 1);
     return found;
-}
-
-static char *put_utf8(char *out, unsigned point)
-{
-    if (point < 0x80) {
-        *out++ = (char)point;
-        return out;
-    }
-    int more = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
-    static const unsigned first[] = {0, 0xc0, 0xe0, 0xf0};
-    *out++ = (char)(first[more] | point >> (6 * more));
-    while (more-- > 0)
-        *out++ = (char)(0x80 | (point >> (6 * more) & 0x3f));
-    return out;
-}
-
-/* One escape, behind its backslash; the text is known to be valid. */
-static char *unescape(struct scan *s, char *out)
-{
-    static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
-    char c = *s->at++;
-    if (c == 'u') {
-        int point = hex4(s);
-        if (point >= 0xd800 && point < 0xdc00) {
-            s->at += 2;
-            point = 0x10000 + ((point - 0xd800) << 10) + (hex4(s) - 0xdc00);
-        }
-        return put_utf8(out, (unsigned)point);
-    }
-    const char *known = strchr(from, c);
-    *out++ = known != NULL ? to[known - from] : c;
-    return out;
 }
 
 struct str json_text(struct arena *arena, struct str raw)

@@ -220,4 +220,3 @@ def test_no_500_for_odd_paths(stack, admin):
     admin.get(made.headers["location"] + "/revisions/1/diff?with=x").problem(422)
     admin.get("/api/articles/" + "a" * 9000).problem(414)
     admin.get("/api/articles", headers={"X-Long": "a" * 40000}).problem(400)
-    admin.get("/.too-long").problem(404)

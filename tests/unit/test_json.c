@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static bool accepted(const char *text, size_t len)
@@ -99,6 +100,25 @@ static void trees_keep_every_code_point(void **state)
     json_object_put(tree);
 }
 
+/* json-c spoils some of them where they are spelled as two escapes. */
+static void pairs_of_escapes_are_characters(void **state)
+{
+    (void)state;
+    for (unsigned point = 0x10000; point < 0x110000; point += point < 0x20000 ? 1 : 255) {
+        char text[40], raw[5];
+        struct err err;
+        unsigned high = 0xd800 + ((point - 0x10000) >> 10), low = 0xdc00 + ((point - 0x10000) & 0x3ff);
+        int len = snprintf(text, sizeof text, "\"\\\\\\u%04x\\u%04Xz\"", high, low);
+        snprintf(raw, sizeof raw, "%c%c%c%c", 0xf0 | point >> 18, 0x80 | (point >> 12 & 0x3f),
+                 0x80 | (point >> 6 & 0x3f), 0x80 | (point & 0x3f));
+        struct json_object *tree = json_read(text, (size_t)len, &err);
+        const char *got = tree != NULL ? json_object_get_string(tree) : "";
+        if (strlen(got) != 6 || got[0] != '\\' || memcmp(got + 1, raw, 4) != 0 || got[5] != 'z')
+            fail_on(text);
+        json_object_put(tree);
+    }
+}
+
 static void null_at_the_top_is_refused(void **state)
 {
     (void)state;
@@ -127,6 +147,7 @@ int main(void)
         cmocka_unit_test(bad_texts_fail),
         cmocka_unit_test(depth_is_bounded),
         cmocka_unit_test(trees_keep_every_code_point),
+        cmocka_unit_test(pairs_of_escapes_are_characters),
         cmocka_unit_test(null_at_the_top_is_refused),
         cmocka_unit_test(members_are_found_raw),
     };
