@@ -2,6 +2,7 @@
 #include "domain/user.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 static void add_members(struct buf *buf, const struct user *user)
 {
@@ -66,12 +67,13 @@ const struct read_model USERS = {
 int user_find(struct sql *db, struct arena *arena, const char *name, struct user *user, struct err *err)
 {
     struct sql_rows rows;
-    /* A name holds no @ and an address does, so at most one row is found. */
-    const char *text = row_select(&USERS, arena, "users", "WHERE username = ? OR email = ? LIMIT 1");
+    /* A name holds no @, and an address does. */
+    const char *where = strchr(name, '@') != NULL ? "WHERE email = ?" : "WHERE username = ?";
+    const char *text = row_select(&USERS, arena, "users", where);
     const char *secret = "SELECT password_hash FROM credentials WHERE user_id = ?";
     if (text == NULL)
         return fail(err, ERR_INTERNAL, "no room for a user");
-    if (sql_select(db, arena, text, SQL_ARGS(SQL_TEXT(name), SQL_TEXT(name)), &rows, err) != 0)
+    if (sql_select(db, arena, text, SQL_ARGS(SQL_TEXT(name)), &rows, err) != 0)
         return -1;
     if (rows.count != 1)
         return fail(err, ERR_ABSENT, "There is no such user.");

@@ -375,3 +375,46 @@ def test_database_killed(stack, admin):
     stream.wait_for(end, 30)
     stream.close()
     assert stream.ids == list(range(start + 1, end + 1))
+
+
+def test_fifty_retries_of_one_key_while_workers_are_killed(stack, admin):
+    """Whatever dies, one article: each retry says the same."""
+    key = f"fifty-{admin.article('Before').json['id']}"
+    body, ended, answers = {"title": "One of fifty", "content": "x", "publish": True}, threading.Event(), []
+
+    def kill():
+        while not ended.is_set():
+            for pid in stack.workers()[1:]:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+                if ended.wait(0.02):
+                    return
+
+    def retry():
+        client = stack.client(admin.token)
+        for _ in range(400):
+            try:
+                answer = client.post("/api/articles", body, headers={"Idempotency-Key": key})
+            except OSError:
+                continue
+            if answer.status < 500:
+                answers.append(answer)
+                return
+
+    killer = threading.Thread(target=kill, daemon=True)
+    threads = [threading.Thread(target=retry, daemon=True) for _ in range(50)]
+    for thread in [killer, *threads]:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    ended.set()
+    killer.join(10)
+    until(lambda: stack.client().get("/readyz").status == 200, 30, "the workers")
+    assert len(answers) == 50 and {answer.status for answer in answers} == {201}, {answer.status for answer in answers}
+    assert len({answer.body for answer in answers}) == 1 and len({answer.position for answer in answers}) == 1
+    assert stack.sql("SELECT COUNT(*) FROM articles WHERE title = 'One of fifty' AND id = "
+                     f"'{answers[0].json['id']}'") == [["1"]]
+    assert stack.sql(f"SELECT COUNT(*) FROM commands WHERE idempotency_key = '{key}'") == [["1"]]
+    assert "clean" in stack.verify()
