@@ -1,6 +1,7 @@
 """What the tests know of a running stack: its HTTP interface, its streams, its database and its bus.
 
-Only Python's own library: each request is sent as it is written here, byte for byte where that matters."""
+Requests are sent by Python's own library: each as it is written here, byte for byte where that matters. Every answer is
+checked against docs/openapi.yaml."""
 
 import base64
 import hashlib
@@ -15,6 +16,8 @@ import subprocess
 import threading
 import time
 from urllib.parse import urlparse
+
+import openapi
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -83,11 +86,13 @@ class Client:
         try:
             self.connection.request(method, path, body=body, headers=headers)
             response = self.connection.getresponse()
-            return Answer(response, response.read())
+            answer = Answer(response, response.read())
         except Exception:
             self.connection.close()
             self.connection = None
             raise
+        openapi.check(method, path, answer.status, answer.headers, answer.body)
+        return answer
 
     def get(self, path, **more):
         return self.call("GET", path, **more)
@@ -115,7 +120,7 @@ class Stream(threading.Thread):
         self.response = self.connection.getresponse()
         self.socket = self.connection.sock or self.response.fp.raw._sock
         assert self.response.status == 200, self.response.read()
-        assert self.response.headers["Content-Type"] == "text/event-stream"
+        openapi.check("GET", path, 200, Answer(self.response, None).headers, None)
         self.ended = threading.Event()
         self.start()
         until(lambda: self.opened.is_set() or self.ended.is_set(), what="the stream's first frame")

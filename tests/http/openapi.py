@@ -1,0 +1,133 @@
+"""Whether an answer is one that docs/openapi.yaml describes: its operation, status, type, headers and body."""
+
+import functools
+import json
+import os
+import re
+from urllib.parse import unquote_to_bytes
+
+import yaml
+from jsonschema import Draft202012Validator, RefResolver
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class Undescribed(AssertionError):
+    """An answer that is not as the document says."""
+
+
+class Document:
+    def __init__(self, path=f"{ROOT}/docs/openapi.yaml"):
+        with open(path, encoding="utf-8") as file:
+            self.whole = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        self.resolver = RefResolver("", self.whole)
+        self.templates = [(self.pattern(path), path) for path in self.whole["paths"]]
+        self.templates.sort(key=lambda template: template[1].count("{"))
+        self.validator = functools.lru_cache(None)(self.make_validator)
+        self.response = functools.lru_cache(None)(self.make_response)
+
+    @staticmethod
+    def pattern(path):
+        parts = ("[^/]+" if part.startswith("{") else re.escape(part) for part in path.split("/"))
+        return re.compile("/".join(parts).encode(), re.DOTALL)
+
+    def at(self, pointer):
+        """What a JSON Pointer leads to, through any $ref at its end, and where that is."""
+        node = self.resolver.resolve_fragment(self.whole, pointer.removeprefix("#"))
+        return self.at(node["$ref"]) if isinstance(node, dict) and "$ref" in node else (node, pointer)
+
+    def make_validator(self, pointer):
+        schema, _ = self.at(pointer)
+        return Draft202012Validator(schema, resolver=self.resolver)
+
+    def make_response(self, pointer, status):
+        """The description of one answer: (type, pointer to its schema) of each content, and its headers."""
+        try:
+            response, pointer = self.at(f"{pointer}/responses/{status}")
+        except Exception:
+            return None
+        content = {kind: f"{pointer}/content/{escape(kind)}/schema" for kind in response.get("content", {})}
+        headers = []
+        for name in response.get("headers", {}):
+            header, where = self.at(f"{pointer}/headers/{name}")
+            headers.append((name, header.get("required", False), header["schema"].get("type"), f"{where}/schema"))
+        return content, headers
+
+    def operation(self, method, path):
+        """The pointer to the description, or to that of what is answered where there is none."""
+        segments = [unquote_to_bytes(segment) for segment in path.split("/")]
+        if any(b"/" in segment for segment in segments):
+            return "#/x-unmatched"
+        target = b"/".join(segments)
+        for pattern, template in self.templates:
+            if not pattern.fullmatch(target):
+                continue
+            operations = self.whole["paths"][template]
+            name = "get" if method == "HEAD" and operations.get("get", {}).get("x-head", True) else method.lower()
+            if name in operations:
+                return f"#/paths/{escape(template)}/{name}"
+        return "#/x-unmatched"
+
+    def check(self, method, target, status, headers, body):
+        """headers: by their names in small letters; body None: a stream, which is not looked at."""
+        path = target.partition("?")[0]
+        pointer = self.operation(method, path)
+
+        def wrong(what):
+            raise Undescribed(f"{method} {target[:200]} is answered {status}, but {what}: {dict(headers)} {body}")
+
+        if pointer == "#/x-unmatched" and method == "OPTIONS" and status == 204:
+            return None if "allow" in headers and not body else wrong("there is no Allow, or a body")
+        if pointer == "#/x-unmatched" and method in ("GET", "HEAD") and status in (200, 301, 304) and is_page(path):
+            return None
+        if status == 400 and headers.get("content-type") == "text/html" and b"<center>nginx</center>" in body:
+            return None  # what is no HTTP, or not a path, gets no further than the web server
+        described = self.response(pointer, str(status))
+        if described is None:
+            wrong(f"{pointer} does not describe this status")
+        content, expected = described
+        for name, required, kind, schema in expected:
+            value = headers.get(name.lower())
+            if value is None and required:
+                wrong(f"the header {name} is missing")
+            if value is not None:
+                value = int(value) if kind == "integer" and value.isdecimal() else value
+                for fault in self.validator(schema).iter_errors(value):
+                    wrong(f"the header {name}: {fault.message}")
+        kind = headers.get("content-type", "").partition(";")[0].strip()
+        if content and kind not in content:
+            wrong(f"the type is not one of {sorted(content)}")
+        if not content or method == "HEAD":
+            return wrong("there is a body") if body else None
+        if body is not None and kind.endswith("json"):
+            value = json.loads(body)
+            for fault in self.validator(content[kind]).iter_errors(value):
+                wrong(f"at {fault.json_path}: {fault.message}")
+            if kind == "application/problem+json" and value["status"] != status:
+                wrong("the body names another status")
+        return None
+
+    def operations(self):
+        """(method, path, operation) of all that is described."""
+        for path, operations in self.whole["paths"].items():
+            for method, operation in operations.items():
+                yield method.upper(), path, operation
+
+
+def escape(text):
+    return text.replace("~", "~0").replace("/", "~1")
+
+
+def is_page(path):
+    """Whether a file of the page is there; the web server answers with it, and no operation does."""
+    file = f"{ROOT}/web{path}"
+    return ".." not in path and (os.path.isfile(file) or os.path.isdir(file))
+
+
+@functools.lru_cache(None)
+def document():
+    return Document()
+
+
+def check(method, target, status, headers, body):
+    document().check(method, target, status, headers, body)
