@@ -24,6 +24,9 @@ for unit in $units; do
 done
 [ -n "${COURANT_TEST_STACKS:-}" ] || [ -d "$build/../build-asan" ] || exit 0
 
+add style.openapi style 120 -- env REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
+    node "$build/../lint/node_modules/@redocly/cli/bin/cli.js" lint --config "$source/tests/openapi/redocly.yaml" \
+    "$source/docs/openapi.yaml"
 for unit in $units; do
     add "unit.asan.${unit#test_}" 'unit;asan' 120 -- "$build/../build-asan/$unit"
 done
