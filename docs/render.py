@@ -64,6 +64,8 @@ class Page:
             return code(json.dumps(schema["const"]))
         if "enum" in schema:
             return " or ".join(code(value) for value in schema["enum"])
+        if "contentSchema" in schema:
+            return f"frames, each with {self.type_of(schema['contentSchema'])} as its data"
         kinds = schema.get("type", "anything")
         words = " or ".join(kinds) if isinstance(kinds, list) else kinds
         if "items" in schema:

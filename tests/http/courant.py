@@ -163,6 +163,8 @@ class Stream(threading.Thread):
             pass
         self.join(10)
         self.connection.close()
+        for _, _, event in self.events:
+            openapi.check_event(event)
 
 
 class Nats:

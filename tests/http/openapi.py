@@ -107,6 +107,10 @@ class Document:
                 wrong("the body names another status")
         return None
 
+    def check_event(self, event):
+        for fault in self.validator("#/components/schemas/Event").iter_errors(event):
+            raise Undescribed(f"an event, at {fault.json_path}: {fault.message}: {event}")
+
     def operations(self):
         """(method, path, operation) of all that is described."""
         for path, operations in self.whole["paths"].items():
@@ -127,6 +131,10 @@ def is_page(path):
 @functools.lru_cache(None)
 def document():
     return Document()
+
+
+def check_event(event):
+    document().check_event(event)
 
 
 def check(method, target, status, headers, body):
