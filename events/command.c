@@ -179,9 +179,13 @@ static int permit(const struct work *work, const void *state, struct outcome *ou
         return -1;
     if (command->expected == NO_VERSION && command->type->needs_version)
         return fail(err, ERR_UNNAMED, "If-Match must name the version that you have seen.");
-    if (command->expected < 0 || command->expected == work->version)
+    /* * stands for whatever is there, which is not what is to be made. */
+    if (command->expected == NO_VERSION || command->expected == work->version ||
+        (command->expected == ANY_VERSION && !command->type->creates))
         return 0;
     outcome->version = work->version;
+    if (command->type->creates)
+        return fail(err, ERR_STALE, "If-Match names a version of something that is yet to be made.");
     return fail(err, ERR_STALE, "The %s is at version %lld by now.", work->rows->category, (long long)work->version);
 }
 

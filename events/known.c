@@ -37,6 +37,11 @@ void known_raise(struct known *known, int64_t position)
         ;
 }
 
+int64_t known_now(const struct known *known)
+{
+    return known != NULL ? atomic_load(&known->position) : -1;
+}
+
 int known_position(struct known *known, struct sql *db, struct arena *arena, int64_t *position, struct err *err)
 {
     struct log_head head;

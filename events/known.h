@@ -22,6 +22,9 @@ void known_free(struct known **known);
 /* A position that was just committed. known may be NULL. */
 void known_raise(struct known *known, int64_t position);
 
+/* What is known without asking; -1: nothing yet. */
+int64_t known_now(const struct known *known);
+
 /*
  * A position of which all is visible to a read that begins after this: at most KNOWN_US behind the log, and never
  * behind what the pool has committed. Asks the database where known is NULL or too old.

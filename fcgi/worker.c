@@ -95,6 +95,8 @@ static void answer(struct worker *worker)
         log_error("a request needed more memory than it may have");
         http_send_problem(&response, &request, 500, "The answer is too large.", NULL);
     }
+    if (response.position < 0)
+        response.position = known_now(worker->app.known);
     http_finish(&response, &request, worker->conf);
     if (!message_write(&worker->fcgi, &request, &response))
         log_debug("the web server has gone before the answer was written");

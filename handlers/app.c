@@ -109,8 +109,7 @@ void app_add_etag(struct exchange *exchange, int64_t version)
 
 void app_add_position(struct exchange *exchange, int64_t position)
 {
-    if (position >= 0)
-        http_add_header_number(exchange->response, "Courant-Position", position);
+    exchange->response->position = position;
 }
 
 void app_add_caching(struct exchange *exchange)
@@ -255,7 +254,9 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
         return false;
     if (command_dispatch(app->db, &MODEL, command, &app->committed, &faults, &err) != 0) {
         app->committed.count = 0;
-        if (err.kind == ERR_STALE)
+        if (err.kind == ERR_INVALID && faults.count == 0)
+            fault_add(&faults, "", err.text);
+        if (err.kind == ERR_STALE && app->committed.version > 0)
             app_add_etag(exchange, app->committed.version);
         if (err.kind == ERR_DENIED && command->actor->user_id == NULL)
             http_send_unauthorized(exchange->response, exchange->request, "This call needs an access token.");
@@ -264,7 +265,7 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
         return false;
     }
     known_raise(app->known, app->committed.position);
-    http_add_header_number(exchange->response, "Courant-Position", app->committed.position);
+    app_add_position(exchange, app->committed.position);
     send_reply(exchange->response, &app->committed);
     return true;
 }

@@ -73,11 +73,14 @@ void articles_get(struct exchange *exchange)
         send_view(exchange, &view);
 }
 
-/* A parameter that must be one of the texts an article may have; false notes a fault. */
-static void check_text(struct faults *faults, const char *pointer, const char *text, size_t most)
+enum { TAG_MOST = 40, SEARCH_MOST = 200 };
+
+/* A parameter that must be a text of some length. */
+static void check_text(struct exchange *exchange, struct faults *faults, const char *pointer, const char *text,
+                       size_t most)
 {
     if (text != NULL && (*text == '\0' || utf8_length(text, strlen(text)) > most))
-        fault_add(faults, pointer, "must have from 1 to 200 characters");
+        fault_add(faults, pointer, arena_printf(exchange->arena, "must have from 1 to %zu characters", most));
 }
 
 static bool filter_of(struct exchange *exchange, struct article_filter *filter)
@@ -98,8 +101,8 @@ static bool filter_of(struct exchange *exchange, struct article_filter *filter)
         fault_add(&faults, "?author", "must be the id of a user");
     if (filter->status != NULL && strcmp(filter->status, "draft") != 0 && strcmp(filter->status, "published") != 0)
         fault_add(&faults, "?status", "must be draft or published");
-    check_text(&faults, "?tag", filter->tag, 200);
-    check_text(&faults, "?q", filter->search, 200);
+    check_text(exchange, &faults, "?tag", filter->tag, TAG_MOST);
+    check_text(exchange, &faults, "?q", filter->search, SEARCH_MOST);
     size_t count = filter->search != NULL ? words_of(exchange->arena, filter->search, words) : 1;
     if (count == 0 || count > WORDS_MOST)
         fault_add(&faults, "?q", "must have from 1 to 8 words");

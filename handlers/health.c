@@ -2,17 +2,21 @@
 #include "handlers/app.h"
 #include "sql/migrate.h"
 
-void health_live(struct exchange *exchange)
+static void send_status(struct exchange *exchange, struct str json)
 {
     http_add_header(exchange->response, "Cache-Control", "no-store");
-    http_send_json(exchange->response, 200, STR("{\"status\":\"live\"}"));
+    http_send_json(exchange->response, 200, json);
+}
+
+void health_live(struct exchange *exchange)
+{
+    send_status(exchange, STR("{\"status\":\"live\"}"));
 }
 
 void health_ready(struct exchange *exchange)
 {
     struct err err;
     int applied = 0;
-    http_add_header(exchange->response, "Cache-Control", "no-store");
     if (!app_database(exchange))
         return;
     if (migrations_applied(app_of(exchange)->db, exchange->arena, &applied, &err) != 0)
@@ -20,5 +24,5 @@ void health_ready(struct exchange *exchange)
     else if (applied < migrations_built())
         http_send_problem(exchange->response, exchange->request, 503, "The database is not migrated yet.", NULL);
     else
-        http_send_json(exchange->response, 200, STR("{\"status\":\"ready\"}"));
+        send_status(exchange, STR("{\"status\":\"ready\"}"));
 }

@@ -45,6 +45,8 @@ void http_finish(struct http_response *response, const struct http_request *requ
                                  "Referrer-Policy: same-origin\r\n");
     http_add_header(response, "Vary",
                     conf->http_origins[0] != '\0' ? "Authorization, Cookie, Origin" : "Authorization, Cookie");
+    if (response->position >= 0)
+        http_add_header_number(response, "Courant-Position", response->position);
     if (allowed)
         share(response, request, origin);
 }

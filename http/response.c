@@ -8,7 +8,7 @@
 
 void http_response_init(struct http_response *response, struct arena *arena)
 {
-    *response = (struct http_response){.status = 500};
+    *response = (struct http_response){.status = 500, .position = -1};
     buf_init(&response->headers, arena);
 }
 

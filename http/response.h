@@ -14,6 +14,7 @@ struct http_response {
     int status;
     struct buf headers; /* «Name: value\r\n» lines, without the status */
     struct str body;
+    int64_t position; /* of the log, that the answer reflects; -1: http_finish says none */
 };
 
 void http_response_init(struct http_response *response, struct arena *arena);

@@ -3,6 +3,7 @@
 
 #include "base/crypt.h"
 #include "base/log.h"
+#include "http/finish.h"
 #include "http/auth.h"
 #include "http/head.h"
 #include "notifier/server.h"
@@ -28,10 +29,10 @@ static void say(struct stream *stream, const struct buf *buf)
 }
 
 /* One answer and the end. */
-static void send_response(struct stream *stream, const struct http_request *request,
-                          const struct http_response *response)
+static void send_response(struct stream *stream, const struct http_request *request, struct http_response *response)
 {
     struct buf buf;
+    http_finish(response, request, stream->server->conf);
     struct str headers = buf_str(&response->headers);
     buf_init(&buf, stream->server->arena);
     buf_printf(&buf, "HTTP/1.1 %d %s\r\nConnection: close\r\n", response->status, http_reason(response->status));
@@ -45,19 +46,28 @@ static void send_response(struct stream *stream, const struct http_request *requ
     stream->closing = true;
 }
 
-static void begin_text(struct buf *buf, struct stream *stream)
+static void begin_text(struct buf *buf, struct stream *stream, const struct http_request *request, int64_t position)
 {
+    struct http_response response;
+    http_response_init(&response, stream->server->arena);
+    response.position = position;
+    http_add_header(&response, "Content-Type", "text/event-stream");
+    http_add_header(&response, "Cache-Control", "no-store");
+    http_add_header(&response, "X-Accel-Buffering", "no");
+    http_finish(&response, request, stream->server->conf);
+    struct str headers = buf_str(&response.headers);
     buf_init(buf, stream->server->arena);
-    buf_puts(buf, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
-                  "X-Accel-Buffering: no\r\nConnection: close\r\n");
+    buf_puts(buf, "HTTP/1.1 200 OK\r\nConnection: close\r\n");
+    buf_add(buf, headers.data, headers.len);
+    buf_puts(buf, "\r\n");
 }
 
 /* EventSource gives up for ever on any status but 200: what will pass is 200, retry and the end. */
-static void send_later(struct stream *stream)
+static void send_later(struct stream *stream, const struct http_request *request)
 {
     struct buf buf;
-    begin_text(&buf, stream);
-    buf_printf(&buf, "\r\nretry: %u\n\n", jittered_retry());
+    begin_text(&buf, stream, request, -1);
+    buf_printf(&buf, "retry: %u\n\n", jittered_retry());
     say(stream, &buf);
     stream->closing = true;
 }
@@ -126,12 +136,16 @@ static bool keep_actor(struct stream *stream, const struct actor *actor)
     return true;
 }
 
-static void begin_stream(struct stream *stream)
+static void begin_stream(struct stream *stream, const struct http_request *request)
 {
     struct buf buf;
-    begin_text(&buf, stream);
-    buf_printf(&buf, "Courant-Position: %" PRId64 "\r\n\r\nretry: %u\nid: %" PRId64 "\n\n", stream->cursor,
-               jittered_retry(), stream->cursor);
+    begin_text(&buf, stream, request, stream->cursor);
+    if (strcmp(request->method, "HEAD") == 0) {
+        say(stream, &buf);
+        stream->closing = true;
+        return;
+    }
+    buf_printf(&buf, "retry: %u\nid: %" PRId64 "\n\n", jittered_retry(), stream->cursor);
     say(stream, &buf);
     stream->heartbeat = stream->cursor;
     stream->streaming = true;
@@ -142,11 +156,11 @@ static void answer_events(struct stream *stream, const struct http_request *requ
     struct server *server = stream->server;
     struct faults faults = {0};
     struct actor actor;
-    if (strcmp(request->method, "GET") != 0) {
+    if (strcmp(request->method, "GET") != 0 && strcmp(request->method, "HEAD") != 0) {
         bool options = strcmp(request->method, "OPTIONS") == 0;
         if (!options)
             http_send_problem(response, request, 405, "This path does not take this method.", NULL);
-        http_add_header(response, "Allow", "GET, OPTIONS");
+        http_add_header(response, "Allow", "GET, HEAD, OPTIONS");
         response->status = options ? 204 : 405;
         send_response(stream, request, response);
     } else if (!http_authenticate(request, server->conf, &actor, response) ||
@@ -154,12 +168,12 @@ static void answer_events(struct stream *stream, const struct http_request *requ
         send_response(stream, request, response);
     } else if (server->hub == NULL || server->count > (size_t)server->conf->notifier_clients ||
                !keep_actor(stream, &actor)) {
-        send_later(stream);
+        send_later(stream, request);
     } else if (!find_cursor(stream, request, &faults)) {
         http_send_problem(response, request, 422, "The position has faults; errors names each of them.", &faults);
         send_response(stream, request, response);
     } else {
-        begin_stream(stream);
+        begin_stream(stream, request);
     }
 }
 
@@ -197,7 +211,10 @@ static void answer_head(struct stream *stream, struct http_head *head, const str
     http_response_init(&response, stream->server->arena);
     int status = http_request_parse(&request, &err);
     if (bad != NULL || status != 0) {
-        http_send_error(&response, &request, bad != NULL ? bad : &err, NULL);
+        if (bad == NULL && strlen(request.target) > TARGET_MOST)
+            http_send_problem(&response, &request, 414, err.text, NULL);
+        else
+            http_send_error(&response, &request, bad != NULL ? bad : &err, NULL);
         send_response(stream, &request, &response);
     } else {
         answer(stream, &request, &response);

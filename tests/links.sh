@@ -4,7 +4,7 @@ set -euo pipefail
 build=${1:?the build folder}
 cd "$build"
 order=(base sql events http domain handlers)
-libraries=$(pkg-config --libs libnats libmariadb json-c libsodium fcgi libevent)
+libraries=$(pkg-config --libs libnats libmariadb json-c libsodium fcgi libevent icu-i18n icu-uc libcmark libgit2)
 flags=$(sed -n 's/^COURANT_LDFLAGS = //p' Makefile)
 compiler=$(sed -n 's/^CC = //p' Makefile)
 scratch=$(mktemp -d)

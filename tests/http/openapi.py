@@ -63,7 +63,7 @@ class Document:
             if not pattern.fullmatch(target):
                 continue
             operations = self.whole["paths"][template]
-            name = "get" if method == "HEAD" and operations.get("get", {}).get("x-head", True) else method.lower()
+            name = "get" if method == "HEAD" else method.lower()
             if name in operations:
                 return f"#/paths/{escape(template)}/{name}"
         return "#/x-unmatched"
@@ -80,8 +80,6 @@ class Document:
             return None if "allow" in headers and not body else wrong("there is no Allow, or a body")
         if pointer == "#/x-unmatched" and method in ("GET", "HEAD") and status in (200, 301, 304) and is_page(path):
             return None
-        if status == 400 and headers.get("content-type") == "text/html" and b"<center>nginx</center>" in body:
-            return None  # what is no HTTP, or not a path, gets no further than the web server
         described = self.response(pointer, str(status))
         if described is None:
             wrong(f"{pointer} does not describe this status")

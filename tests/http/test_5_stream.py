@@ -141,3 +141,13 @@ def test_nonsense_harms_nobody(stack, bytes_sent):
             answer = b""
         assert answer == b"" or answer.startswith((b"HTTP/1.1 4",))
     Stream(stack).close()
+
+
+def test_head_of_a_stream(stack):
+    answer = stack.client().call("HEAD", "/events")
+    assert answer.status == 200 and answer.headers["content-type"] == "text/event-stream" and answer.body == b""
+    assert answer.headers["x-content-type-options"] == "nosniff" and answer.position >= 0
+
+
+def test_a_long_target(stack):
+    stack.client().get("/events?after=1&x=" + "a" * 5000).problem(414)
