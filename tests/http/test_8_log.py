@@ -283,7 +283,7 @@ def test_rebuild_while_others_write(stack, admin):
     for thread in threads:
         thread.start()
     try:
-        for _ in range(5):
+        for _ in range(3):
             count = len(positions)
             done = stack.ctl("rebuild")
             assert done.returncode == 0 and done.stdout.count(" 0 different") == 2, done.stdout + done.stderr
