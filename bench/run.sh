@@ -12,6 +12,7 @@ COURANT_DEV_PORT=${COURANT_BENCH_PORT:-18280}
 export COURANT_DEV_PORT
 hello_port=$((COURANT_DEV_PORT + 3))
 select_port=$((COURANT_DEV_PORT + 4))
+alone_port=$((COURANT_DEV_PORT + 5))
 
 # What we started, we end.
 started=()
@@ -64,6 +65,15 @@ http {
     client_body_temp_path $work/hello/b; proxy_temp_path $work/hello/p; fastcgi_temp_path $work/hello/f;
     uwsgi_temp_path $work/hello/u; scgi_temp_path $work/hello/s;
     upstream hello { server unix:$work/hello/sock; keepalive 6; }
+    upstream alone { server unix:$work/hello/alone; keepalive 1; }
+    server {
+        listen 127.0.0.1:$alone_port;
+        location / {
+            fastcgi_pass alone; fastcgi_keep_conn on; fastcgi_param REQUEST_METHOD \$request_method;
+            fastcgi_param REQUEST_URI \$request_uri; fastcgi_param CONTENT_TYPE \$content_type;
+            fastcgi_param CONTENT_LENGTH \$content_length;
+        }
+    }
     upstream bare { server unix:$work/hello/select; keepalive 6; }
     server {
         listen 127.0.0.1:$select_port;
@@ -152,6 +162,36 @@ for round in $(seq "$rounds"); do
     say "  hello $hello  bare $bare  get $get  304 $unchanged  list $list  raw $raw  post $post  commands $commands  50 writers and 6 readers $projected  latency $p50 / $p99 / $longest ms"
 done
 
+# The memory of a worker that serves alone, by turns of 100,000 requests of all kinds.
+sed -e "s|^listen = unix:.*fcgi.sock|listen = unix:$work/hello/alone|" -e 's/^\[fcgi\]/[fcgi]\nworkers = 1/' "$COURANT_CONFIG" \
+    >"$work/alone.conf"
+"$COURANT_DEV_PREFIX/sbin/courant-fcgi" --config "$work/alone.conf" &
+pool=$!
+started+=($pool)
+until curl -fsS "http://127.0.0.1:$alone_port/readyz" >/dev/null 2>&1; do sleep 0.1; done
+slug=$(curl -fsS "$COURANT_URL/api/articles/$article" | sed 's/.*"slug":"\([^"]*\)".*/\1/')
+# The largest of its children: the worker, not the process that publishes.
+pss() {
+    local child most=0 now
+    for child in $(cat "/proc/$pool/task/$pool/children"); do
+        now=$(awk '/^Pss:/ { print $2 }' "/proc/$child/smaps_rollup")
+        [ "$now" -le "$most" ] || most=$now
+    done
+    awk "BEGIN { printf \"%.1f\", $most / 1024 }"
+}
+requests=0
+memory="$(pss) MB at the start"
+for turn in 1 2 3; do
+    COURANT_BENCH_TOKEN=$(token)
+    while [ $requests -lt $((turn * 100000)) ]; do
+        out=$(wrk -t1 -c1 -d5s -s "$root/bench/mixed.lua" "http://127.0.0.1:$alone_port" -- "/api/articles/$article" \
+            "/api/articles?limit=20" "/api/articles/$slug" "/api/articles?tag=mixed" "/api/articles?q=words&limit=5" /feed.atom \
+            "/api/articles/$article/revisions" "/api/articles/$article?version=3" /api/nothing)
+        requests=$((requests + $(sed -n 's/^ *\([0-9]*\) requests in .*/\1/p' <<<"$out")))
+    done
+    memory+=", $(pss) MB after $requests requests"
+done
+
 of() { median <"$work/figures/$1"; }
 cat <<T
 
@@ -167,6 +207,8 @@ $clients clients, $seconds s a run, medians of $rounds rounds, $(nproc) cores fo
   POST /api/articles                  $(printf '%10.0f' "$(of post)")            $(of post_hello_ratio)           $(of post_ratio)
   the same commands, without HTTP     $(printf '%10.0f' "$(of commands)")                            $(of commands_ratio)
   50 writers, 6 projections           $(printf '%10.0f' "$(of projected)")   $(of projected_ratio) times the 66/s published for prooph on MariaDB
+
+  a worker alone: $memory
 
   commit to browser, 100 articles/s   p50 $(of p50) ms   p99 $(of p99) ms   longest $(of longest) ms
 T
