@@ -30,7 +30,7 @@ static void make_one_line(char *text)
             *text = '?';
 }
 
-static void entry(enum log_level level, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void entry(enum log_level level, const char *format, va_list args)
 {
     static const char *const names[] = {"error", "warning", "info", "debug"};
     char stamp[CLOCK_TEXT], message[1024], line[1400];
