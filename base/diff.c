@@ -19,13 +19,21 @@ static struct str plain(struct arena *arena, const char *name_before, const char
     return buf.failed ? (struct str){NULL, 0} : buf_str(&buf);
 }
 
+/* Once for the process, and for good: it sets up TLS too, which takes longer than most diffs. */
+static bool start(void)
+{
+    static bool started;
+    started = started || git_libgit2_init() > 0;
+    return started;
+}
+
 int diff_unified(struct arena *arena, const char *name_before, struct str before, const char *name_after,
                  struct str after, struct str *diff, struct err *err)
 {
     git_patch *patch = NULL;
     git_buf text = {0};
     git_diff_options options;
-    if (git_libgit2_init() < 0 || git_diff_options_init(&options, GIT_DIFF_OPTIONS_VERSION) != 0)
+    if (!start() || git_diff_options_init(&options, GIT_DIFF_OPTIONS_VERSION) != 0)
         return fail(err, ERR_INTERNAL, "libgit2 cannot start");
     options.flags = GIT_DIFF_FORCE_TEXT;
     *diff = STR("");
@@ -35,6 +43,5 @@ int diff_unified(struct arena *arena, const char *name_before, struct str before
         *diff = plain(arena, name_before, name_after, &text);
     git_buf_dispose(&text);
     git_patch_free(patch);
-    git_libgit2_shutdown();
     return status == 0 && diff->data != NULL ? 0 : fail(err, ERR_INTERNAL, "a diff could not be made");
 }
