@@ -30,6 +30,10 @@ add style.openapi style 120 -- env REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE
 for unit in $units; do
     add "unit.asan.${unit#test_}" 'unit;asan' 120 -- "$build/../build-asan/$unit"
 done
+for target in "$source"/tests/fuzz/fuzz_*.c; do
+    name=$(basename "$target" .c)
+    add "fuzz.${name#fuzz_}" fuzz 120 -- "$source/tests/fuzz.sh" "$build/../build-fuzz" "${name#fuzz_}" 15 "$build/fuzz"
+done
 for kind in plain asan; do
     stack="$source/tests/stack.sh"
     add "$kind.up" "stack;$kind" 300 FIXTURES_SETUP "$kind" -- "$stack" $kind up
