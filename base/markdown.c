@@ -1,6 +1,8 @@
 /* CommonMark. See markdown.h. */
 #include "base/markdown.h"
 
+#include "base/buf.h"
+
 #include <cmark.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,9 +38,54 @@ static bool disarm(cmark_node *document)
     return done;
 }
 
+enum { NESTED_MOST = 64 };
+
+/*
+ * Whether a line opens more lists and quotations within each other than anybody writes. cmark looks at every open one
+ * again for each line, so that ten thousand characters would take it a second.
+ */
+static bool is_too_deep(struct str text)
+{
+    size_t opened = 0;
+    bool begins = true;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        bool blank_next = i + 1 == text.len || strchr(" \t\n", text.data[i + 1]) != NULL;
+        if (c == '\n') {
+            begins = true;
+            opened = 0;
+        } else if (begins && (c == '>' || (blank_next && strchr("-+*.)", c) != NULL && c != '\0'))) {
+            if (++opened > NESTED_MOST)
+                return true;
+        } else if (strchr(" \t0123456789.)", c) == NULL || c == '\0') {
+            begins = false;
+        }
+    }
+    return false;
+}
+
+/* The text as it is, when it cannot be taken for CommonMark. */
+static struct str preformatted(struct arena *arena, struct str text)
+{
+    struct buf buf;
+    buf_init(&buf, arena);
+    buf_puts(&buf, "<pre>");
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+        if (c == '<' || c == '>' || c == '&')
+            buf_puts(&buf, c == '<' ? "&lt;" : c == '>' ? "&gt;" : "&amp;");
+        else
+            buf_add(&buf, &c, 1);
+    }
+    buf_puts(&buf, "</pre>\n");
+    return buf.failed ? (struct str){NULL, 0} : buf_str(&buf);
+}
+
 struct str markdown_html(struct arena *arena, struct str text)
 {
     struct str made = {NULL, 0};
+    if (is_too_deep(text))
+        return preformatted(arena, text);
     cmark_node *document = cmark_parse_document(text.data, text.len, CMARK_OPT_DEFAULT);
     if (document != NULL && disarm(document)) {
         /* Without CMARK_OPT_UNSAFE: raw HTML does not get through. */

@@ -105,6 +105,15 @@ def test_html_is_safe(admin):
         assert good in html, html
 
 
+def test_deep_lists_take_no_time(admin):
+    import time
+    for text in "- " * 3000 + "x\n" + "\n" * 3990 + "a", "1. " * 2000 + "x\n" + "\n" * 3990, "> " * 2500 + "<b>x\n" * 900:
+        began = time.monotonic()
+        html = admin.article("Deep", content=text[:10000]).json["html"]
+        assert time.monotonic() - began < 1 and html.startswith("<pre>") and "<b>" not in html
+    assert "<li>" in admin.article("Not deep", content="- a\n  - b\n    1. c\n> > d\n" * 50).json["html"]
+
+
 def test_prefer_respond_async(admin):
     made = admin.post("/api/articles", {"title": "Later", "content": "x"},
                       headers={"Prefer": "wait=1, respond-async; x=y", "Idempotency-Key": f"async-{admin.article().json['id']}"})
