@@ -3,6 +3,8 @@
 
 #ifdef COURANT_FAULTS
 
+#include "base/log.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +21,10 @@ static bool take(const char *name)
     if (folder == NULL)
         return false;
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    return unlink(path) == 0;
+    if (unlink(path) != 0)
+        return false;
+    log_warning("the fault point %s ends this process", name);
+    return true;
 }
 
 void fault_point(const char *name)

@@ -237,6 +237,32 @@ class Reader(threading.Thread):
         return "public" in words or (self.who is not None and f"user:{self.machine.plain_id}" in words)
 
 
+class Supervisor(threading.Thread):
+    """Starts the notifier again when a fault point has ended it, as an operator's supervisor does: it publishes what the bus
+    lacks, so it comes by some of them. Any other end that nobody asked for is a defect."""
+
+    def __init__(self, machine):
+        super().__init__(daemon=True)
+        self.machine, self.stack, self.count, self.fault = machine, machine.stack, 0, None
+
+    def run(self):
+        try:
+            while not self.machine.over.wait(0.2):
+                with self.machine.notifier:
+                    self.look()
+        except Exception as fault:
+            self.fault = fault
+
+    def look(self):
+        if not self.stack.stopped("notifier"):
+            return
+        words = open(f"{self.stack.dir}/log/notifier.log").readlines()[-1]
+        if "the fault point" not in words:
+            raise Wrong(f"the notifier ended by itself; its last words: {words}")
+        self.stack.dev("start", "notifier")
+        self.count += 1
+
+
 class Faults(threading.Thread):
     """Strikes one fault after the other, each kind once in random order, then all again. Two of them, for the servers and
     for what they do, strike at once."""
@@ -316,22 +342,22 @@ class Faults(threading.Thread):
         self.stack.dev("start", "fcgi")
 
     def kill(self, name):
-        self.send(self.stack.pid(name), signal.SIGKILL)
-        time.sleep(self.dice.uniform(0, 1))
-        self.start_again(name)
-
-    def start_again(self, name):
-        until(lambda: f"{name} stopped" in " ".join(self.stack.dev("status").stdout.split()), 20, f"the end of {name}")
-        self.stack.dev("start", name)
+        with self.machine.notifier:
+            self.send(self.stack.pid(name), signal.SIGKILL)
+            time.sleep(self.dice.uniform(0, 1))
+            until(lambda: self.stack.stopped(name), 20, f"the end of {name}")
+            self.stack.dev("start", name)
 
     def restart(self, name):
-        self.stack.dev("stop", name)
-        self.stack.dev("start", name)
+        with self.machine.notifier:
+            self.stack.dev("stop", name)
+            self.stack.dev("start", name)
 
     def pause(self, name):
-        self.stack.signal(name, signal.SIGSTOP)
+        pid = self.stack.pid(name)
+        self.send(pid, signal.SIGSTOP)
         time.sleep(self.dice.uniform(0.2, 2.5))
-        self.stack.signal(name, signal.SIGCONT)
+        self.send(pid, signal.SIGCONT)
 
     def delete_bus(self):
         """Once in a run: the JetStream directory is gone."""
@@ -372,6 +398,7 @@ class Machine:
         self.seed, self.seconds, self.stack = seed, seconds, Stack()
         self.run = f"m{seed}t{int(time.time())}"
         self.ended, self.calm, self.over, self.lifted = threading.Event(), threading.Event(), threading.Event(), None
+        self.notifier = threading.Lock()  # of whoever ends and starts it
 
     def prepare(self):
         admin = self.stack.admin()
@@ -388,10 +415,11 @@ class Machine:
                         Reader(self, "plain user", "/events?topic=articles", plain),
                         Reader(self, "another anonymous", "/events?topic=articles", None)]
         self.faults = [Faults(self, True), Faults(self, False)]
-        for thread in *self.readers, *self.clients, *self.faults:
+        self.supervisor = Supervisor(self)
+        for thread in *self.readers, *self.clients, *self.faults, self.supervisor:
             thread.start()
         ended = time.monotonic() + self.seconds
-        until(lambda: time.monotonic() > ended or any(t.fault for t in (*self.clients, *self.readers, *self.faults)),
+        until(lambda: time.monotonic() > ended or any(thread.fault for thread in self.threads()),
               self.seconds + 10, "the time")
         self.calm.set()
         for faults in self.faults:
@@ -400,11 +428,17 @@ class Machine:
         self.ended.set()
         for client in self.clients:
             client.join(ANSWER_WITHIN + 30)
-        for thread in *self.clients, *self.readers, *self.faults:
-            if thread.fault:
-                raise Wrong(f"{type(thread).__name__} {thread.name}: {thread.fault!r}")
+        self.check_threads()
         if any(thread.is_alive() for thread in (*self.clients, *self.faults)):
             raise Wrong("a client or the faults did not come to an end")
+
+    def threads(self):
+        return *self.clients, *self.readers, *self.faults, self.supervisor
+
+    def check_threads(self):
+        for thread in self.threads():
+            if thread.fault:
+                raise Wrong(f"{type(thread).__name__} {thread.name}: {thread.fault!r}")
 
     def check(self):
         events = [json.loads(line) for line in self.stack.ctl("events", "--after", str(self.start)).stdout.splitlines()]
@@ -462,6 +496,8 @@ class Machine:
                 raise Wrong(f"the {reader.name}'s stream: missed {missed}, wrong or forbidden {more}, "
                             f"in order: {seen == sorted(seen)}, repeated: {len(seen) - len(set(seen))}")
         self.over.set()
+        self.supervisor.join(ANSWER_WITHIN)
+        self.check_threads()
 
     def check_replays(self):
         dice = random.Random(f"{self.seed} replays")
@@ -492,6 +528,7 @@ class Machine:
               f"{max((command.seconds for command in sent), default=0):.1f} s")
         print("faults   " + ", ".join(f"{kind} × {count}" for faults in self.faults
                                       for kind, count in sorted(faults.struck.items())))
+        print(f"notifier {self.supervisor.count} times ended by a fault point and started again")
         print("streams  " + ", ".join(f"{reader.name}: {len(reader.ids)} events, {reader.reconnects} times taken up again"
                                       for reader in self.readers))
 

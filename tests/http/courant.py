@@ -283,6 +283,9 @@ class Stack:
         pid = self.pid("fcgi")
         return [int(word) for word in open(f"/proc/{pid}/task/{pid}/children").read().split()]
 
+    def stopped(self, name):
+        return f"{name} stopped" in " ".join(self.dev("status").stdout.split())
+
     def signal(self, name, number=signal.SIGKILL):
         os.kill(self.pid(name), number)
 
