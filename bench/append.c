@@ -58,10 +58,13 @@ static void make_event(struct arena *arena, struct envelope *event, const char *
                            "\"username\":\"bench\"},\"slug\":\"bench-%s\"}",
                            article, content_json, article)
             : arena_printf(arena, "{\"id\":\"%s\",\"revision\":1}", article));
-    event->metadata = STR("{\"schema\":2,\"user_id\":\"01a2071b-f843-7645-a001-b20b639515c1\",\"session_id\":"
-                          "\"01a2071b-f843-7645-a001-b20b639515c2\",\"source\":\"http\",\"trace_id\":"
-                          "\"4bf92f3577b34da6a3ce929d0e0e4736\"}");
     event->schema = version == 1 ? 2 : 1;
+    event->metadata =
+        str_of(arena_printf(arena,
+                            "{\"schema\":%d,\"user_id\":\"01a2071b-f843-7645-a001-b20b639515c1\",\"session_id\":"
+                            "\"01a2071b-f843-7645-a001-b20b639515c2\",\"source\":\"http\",\"trace_id\":"
+                            "\"4bf92f3577b34da6a3ce929d0e0e4736\"}",
+                            event->schema));
     event->recorded_at = clock_now();
     event_digest(event, event->digest);
 }

@@ -239,10 +239,10 @@ rate() { sed -n 's/.*[(, ]\([0-9][0-9]*\) events\/s.*/\1/p' | head -n 1; }
 peak() { /usr/bin/env bash -c 'exec 3>&1; "$@" >&3 & pid=$!; peak=0
     while kill -0 $pid 2>/dev/null; do
         now=$(sed -n "s/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p" /proc/$pid/status 2>/dev/null); peak=${now:-$peak}; sleep 0.05
-    done; wait $pid; echo "peak memory $((peak / 1024)) MB" >&2' peak "$@"; }
+    done; echo "peak memory $((peak / 1024)) MB" >&2; wait $pid' peak "$@"; }
 for what in "rebuild --check" verify; do
     # shellcheck disable=SC2086
-    out=$(peak "$COURANT_CTL" --config "$work/long.conf" $what 2>"$work/peak") || { say "$out"; exit 1; }
+    out=$(peak "$COURANT_CTL" --config "$work/long.conf" $what 2>"$work/peak") || { say "$out" "$(cat "$work/peak")"; exit 1; }
     say "$out"
     note "${what%% *}" "$(rate <<<"$out")"
     note "${what%% *}_memory" "$(sed -n 's/peak memory //p' "$work/peak")"
