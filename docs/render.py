@@ -210,6 +210,7 @@ class Page:
         out = ['<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
                '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
                f'<title>{esc(info["title"])}: the HTTP interface</title>\n'
+               '<link rel="icon" href="/icon.svg" type="image/svg+xml">\n'
                '<link rel="stylesheet" href="/docs/docs.css">\n</head>\n<body>\n'
                '<a class="skip" href="#content">Skip to the content</a>\n<header>\n'
                f'<h1>{esc(info["title"])}: the HTTP interface</h1>\n<p>{esc(info.get("summary", ""))}</p>\n</header>\n',
