@@ -17,6 +17,7 @@ fi
 export COURANT_FAULTS=$work/$kind/faults
 export COURANT_TEST_WRITERS=$work/build$suffix/stack_writers
 export COURANT_TEST_NODE=$work/node
+export HYPOTHESIS_STORAGE_DIRECTORY=$work/hypothesis
 # A leak or a fault of memory is written here by whichever process finds it, and ends that process.
 export ASAN_OPTIONS=log_path=$work/$kind/sanitizer/report:detect_leaks=1:exitcode=99
 export UBSAN_OPTIONS=log_path=$work/$kind/sanitizer/report:print_stacktrace=1
