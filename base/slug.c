@@ -38,6 +38,14 @@ void slug_end(void)
 /* One letter of another script may become several: at most this many. */
 enum { GROWTH = 8 };
 
+static bool is_ascii(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.data[i] >= 0x80)
+            return false;
+    return true;
+}
+
 /* The text in Latin letters, as UTF-8; ASCII but for what has no likeness there. */
 static struct str latin(struct arena *arena, struct str text)
 {
@@ -78,9 +86,10 @@ static size_t cut(const char *slug, size_t len)
 struct str slug_of(struct arena *arena, struct str title)
 {
     struct err err;
-    if (slug_start(&err) != 0)
+    bool plain = is_ascii(title);
+    if (!plain && slug_start(&err) != 0)
         return STR("");
-    struct str ascii = latin(arena, title);
+    struct str ascii = plain ? title : latin(arena, title);
     char *slug = ascii.data != NULL ? arena_alloc(arena, ascii.len + 1) : NULL;
     size_t len = 0;
     if (slug == NULL)

@@ -17,6 +17,7 @@ struct bench {
     struct conf conf;
     struct sql *db;
     struct arena *arena;
+    struct known *known;
     int64_t head;
     char ids[SAMPLE][ID_TEXT];
     size_t count;
@@ -44,7 +45,7 @@ static int get_one(struct bench *b, size_t n, struct err *err)
 {
     static const struct actor editor = {.user_id = "editor", .permissions = "article_edit_any"};
     struct article_view view;
-    const struct reading reading = {b->db, b->arena, &editor, NULL};
+    const struct reading reading = {b->db, b->arena, &editor, b->known};
     struct buf buf;
     if (article_find(&reading, b->ids[n % b->count], 0, &view, err) != 0)
         return -1;
@@ -87,7 +88,7 @@ static int measure(struct bench *b, const char *name, int seconds,
 
 int main(int argc, char **argv)
 {
-    struct bench b = {.arena = arena_new(ARENA_LIMIT)};
+    struct bench b = {.arena = arena_new(ARENA_LIMIT), .known = known_new()};
     struct err err;
     if (argc != 3 || b.arena == NULL || crypt_init(&err) != 0 || conf_load(&b.conf, argv[1], "length", &err) != 0) {
         fprintf(stderr, "usage: length CONFIG SECONDS\n");
@@ -104,6 +105,7 @@ int main(int argc, char **argv)
     if (status != 0)
         fprintf(stderr, "length: %s\n", err.text);
     sql_close(&b.db);
+    known_free(&b.known);
     arena_free(&b.arena);
     return status != 0;
 }

@@ -185,7 +185,7 @@ for turn in 1 2 3; do
     COURANT_BENCH_TOKEN=$(token)
     while [ $requests -lt $((turn * 100000)) ]; do
         out=$(wrk -t1 -c1 -d5s -s "$root/bench/mixed.lua" "http://127.0.0.1:$alone_port" -- "/api/articles/$article" \
-            "/api/articles?limit=20" "/api/articles/$slug" "/api/articles?tag=mixed" "/api/articles?q=words&limit=5" /feed.atom \
+            "/api/articles?limit=20" "/api/articles/$slug" "/api/articles?tag=mixed" "/api/articles?q=read&limit=5" /feed.atom \
             "/api/articles/$article/revisions" "/api/articles/$article?version=3" /api/nothing)
         requests=$((requests + $(sed -n 's/^ *\([0-9]*\) requests in .*/\1/p' <<<"$out")))
     done

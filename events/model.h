@@ -42,6 +42,8 @@ struct side {
     const char *exact;   /* the same, as bytes: for comparing */
     const char
         *select; /* gives the columns from %s, the read model's table; ends in «… AND id», with no alias for it */
+    /* Adds a statement that inserts the rows of one state: the same rows, without reading the table again. */
+    void (*insert)(struct sql_batch *batch, const void *state);
     /* Whether the rows of one state differ from those of another; of the zero state there are none. */
     bool (*moved)(const void *before, const void *after);
     const char *late, *late_key; /* a key that is added to a table that is full, for that is faster; NULL: none */
@@ -149,6 +151,5 @@ void row_values(const struct read_model *model, const void *state, struct arena 
 void row_write(const struct read_model *model, struct sql_batch *batch, const void *before, const void *state);
 
 /* The side's SELECT from a table of the read model; what follows is to choose ids: « = ?», « IN (…)». */
-void side_select(struct buf *buf, const struct side *side, const char *table);
 
 #endif

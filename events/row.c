@@ -176,29 +176,15 @@ static void add_statement(const struct read_model *model, struct buf *buf, bool 
     buf_puts(buf, ")");
 }
 
-void side_select(struct buf *buf, const struct side *side, const char *table)
-{
-    const char *name = strstr(side->select, "%s");
-    buf_add(buf, side->select, (size_t)(name - side->select));
-    buf_puts(buf, table);
-    buf_puts(buf, name + 2);
-}
-
 static void side_write(const struct read_model *model, const struct side *side, struct sql_batch *batch,
                        const void *before, const void *state)
 {
     struct sql_arg id = SQL_STR(text_of(&model->columns[0], state));
-    struct buf text;
     if (!side->moved(before, state))
         return;
-    buf_init(&text, sql_batch_arena(batch));
     if (state_version(model, before) > 0)
-        buf_printf(&text, "DELETE FROM %s WHERE id = ?; ", side->name);
-    size_t count = text.len > 0 ? 2 : 1;
-    buf_printf(&text, "INSERT INTO %s (%s) ", side->name, side->columns);
-    side_select(&text, side, model->name);
-    buf_add(&text, " = ?", 5);
-    sql_batch_add(batch, text.failed ? "" : text.data, (struct sql_arg[]){id, id}, count);
+        sql_batch_add(batch, arena_printf(sql_batch_arena(batch), "DELETE FROM %s WHERE id = ?", side->name), &id, 1);
+    side->insert(batch, state);
 }
 
 void row_write(const struct read_model *model, struct sql_batch *batch, const void *before, const void *state)

@@ -52,6 +52,14 @@ static bool has_rows(const struct side *side, const struct touched *item)
     return item->rows->state_size <= sizeof nothing && side->moved(nothing, item->state);
 }
 
+static void side_select(struct buf *buf, const struct side *side, const char *table)
+{
+    const char *name = strstr(side->select, "%s");
+    buf_add(buf, side->select, (size_t)(name - side->select));
+    buf_puts(buf, table);
+    buf_puts(buf, name + 2);
+}
+
 static const char *delete_text(struct arena *arena, const struct side *side, const char *prefix)
 {
     const char *places = sql_places(arena, AT_ONCE);
