@@ -443,7 +443,7 @@ struct str json_text(struct arena *arena, struct str raw)
 int64_t json_whole(struct str raw)
 {
     int64_t value = 0;
-    if (raw.len == 0 || raw.len > 18)
+    if (raw.len == 0 || raw.len > 18 || (raw.len > 1 && raw.data[0] == '0'))
         return -1;
     for (size_t i = 0; i < raw.len; i++) {
         if (raw.data[i] < '0' || raw.data[i] > '9')

@@ -36,7 +36,7 @@ void json_members(struct str object, const char *const *names, struct str *value
 
 /* The text of a string's raw bytes, as json_members gives them, unescaped in the arena; {NULL, 0} for no string. */
 struct str json_text(struct arena *arena, struct str raw);
-/* A whole number of at most 18 digits from its raw bytes; -1 for anything else. */
+/* A whole number of at most 18 digits, without leading zeros, from its raw bytes; -1 for anything else. */
 int64_t json_whole(struct str raw);
 /* A moment from the raw bytes of a string; INT64_MIN for null and for what is no time. */
 int64_t json_moment(struct str raw);

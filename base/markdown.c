@@ -74,11 +74,29 @@ static struct str preformatted(struct arena *arena, struct str text)
         char c = text.data[i];
         if (c == '<' || c == '>' || c == '&')
             buf_puts(&buf, c == '<' ? "&lt;" : c == '>' ? "&gt;" : "&amp;");
+        else if (c == '\0') /* U+FFFD, as CommonMark has it */
+            buf_puts(&buf, "\xEF\xBF\xBD");
         else
             buf_add(&buf, &c, 1);
     }
     buf_puts(&buf, "</pre>\n");
     return buf.failed ? (struct str){NULL, 0} : buf_str(&buf);
+}
+
+/* cmark writes the noncharacters U+FFFE and U+FFFF, when they were given as entities, as one byte each. */
+static struct str repaired(struct arena *arena, const char *html)
+{
+    struct buf buf;
+    buf_init(&buf, arena);
+    for (const char *at = html; *at != '\0';) {
+        size_t len = strcspn(at, "\xFE\xFF");
+        buf_add(&buf, at, len);
+        at += len;
+        if (*at != '\0')
+            buf_puts(&buf, *at++ == '\xFE' ? "\xEF\xBF\xBE" : "\xEF\xBF\xBF");
+    }
+    buf_add(&buf, "", 1);
+    return buf.failed ? (struct str){NULL, 0} : (struct str){buf.data, buf.len - 1};
 }
 
 struct str markdown_html(struct arena *arena, struct str text)
@@ -90,12 +108,10 @@ struct str markdown_html(struct arena *arena, struct str text)
     if (document != NULL && disarm(document)) {
         /* Without CMARK_OPT_UNSAFE: raw HTML does not get through. */
         char *html = cmark_render_html(document, CMARK_OPT_DEFAULT);
-        if (html != NULL) {
-            made.len = strlen(html);
-            made.data = arena_copy(arena, html, made.len);
-        }
+        if (html != NULL)
+            made = repaired(arena, html);
         free(html);
     }
     cmark_node_free(document);
-    return made.data != NULL ? made : (struct str){NULL, 0};
+    return made;
 }

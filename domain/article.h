@@ -2,7 +2,8 @@
  * Articles: commands, projections, queries. A stream per article, «article-<id>»; its version is the article's.
  *
  * A deleted article keeps its row, without what it said: its slug is not given to another, and who could see it is told
- * that it is gone. A slug follows the title until the article is published for the first time; from then on it stays.
+ * that it is gone. A slug follows the title until the article is published for the first time; then it gets the one
+ * that stays.
  */
 #ifndef COURANT_DOMAIN_ARTICLE_H
 #define COURANT_DOMAIN_ARTICLE_H
@@ -59,8 +60,8 @@ bool article_visible(const struct article *article, const struct actor *reader);
 void article_json(struct buf *buf, struct str summary, struct str rest);
 
 /*
- * A slug for a title. clashes: how many shorter ones were taken; the more, the more digits of the id it has, and from 3
- * on it is unique. Pure. NULL when the arena is exhausted.
+ * A slug for a title. clashes: how many shorter ones were taken; the more, the more digits of the id it has. Pure. NULL
+ * when the arena is exhausted.
  */
 const char *article_slug(struct arena *arena, struct str title, const char *id, int clashes);
 
@@ -68,10 +69,13 @@ const char *article_slug(struct arena *arena, struct str title, const char *id, 
 
 /* The content that a payload asks for; what it does not name is that of before, or empty where before is NULL. */
 bool article_content_of(const struct command *command, const struct article *before, struct article_content *content);
+/* The slug to try: one that is public may be short; that of a draft always has digits of the id. */
+const char *article_new_slug(const struct command *command, struct str title, const char *id, bool public);
 /* «{"id":…,"title":…,…,"tags":[…]», to be gone on with. */
 void article_content_json(struct buf *buf, const char *id, const struct article_content *content);
 struct str article_revision_json(const struct command *command, const char *id, int64_t revision);
-struct str article_published_json(const struct command *command, const char *id);
+/* slug: the one that it is given by this, or NULL. */
+struct str article_published_json(const struct command *command, const char *id, const char *slug);
 struct str article_id_json(const struct command *command, const char *id);
 /* article.updated and article.revision_created. */
 int article_revise(const struct article *article, const struct article_content *content, const struct command *command,

@@ -123,12 +123,14 @@ int article_revision_created(void *state, const struct envelope *event, struct a
 int article_published(void *state, const struct envelope *event, struct arena *arena, struct err *err)
 {
     struct article *article = state;
-    (void)arena;
+    struct str slug = json_member(event->data, "slug");
     article->status = "published";
     article->slug_kept = 1;
+    if (slug.data != NULL)
+        article->slug = json_text(arena, slug).data;
     article->published_at = json_moment(json_member(event->data, "published_at"));
     article->updated_at = event->recorded_at;
-    return article->published_at != INT64_MIN ? 0 : lacking(event, err);
+    return article->published_at != INT64_MIN && article->slug != NULL ? 0 : lacking(event, err);
 }
 
 int article_unpublished(void *state, const struct envelope *event, struct arena *arena, struct err *err)

@@ -60,11 +60,17 @@ struct str article_revision_json(const struct command *command, const char *id, 
     return str_of(arena_printf(command->arena, "{\"id\":\"%s\",\"revision\":%" PRId64 "}", id, revision));
 }
 
-struct str article_published_json(const struct command *command, const char *id)
+struct str article_published_json(const struct command *command, const char *id, const char *slug)
 {
     char stamp[CLOCK_TEXT];
+    struct buf buf;
     clock_rfc3339(command->now, stamp);
-    return str_of(arena_printf(command->arena, "{\"id\":\"%s\",\"published_at\":\"%s\"}", id, stamp));
+    buf_init(&buf, command->arena);
+    buf_printf(&buf, "{\"id\":\"%s\",\"published_at\":\"%s\"", id, stamp);
+    if (slug != NULL)
+        buf_printf(&buf, ",\"slug\":\"%s\"", slug);
+    buf_puts(&buf, "}");
+    return buf_str(&buf);
 }
 
 struct str article_id_json(const struct command *command, const char *id)
@@ -78,19 +84,27 @@ const char *article_slug(struct arena *arena, struct str title, const char *id, 
     struct str base = slug_of(arena, title);
     if (base.data == NULL || strlen(id) != ID_LEN)
         return base.data != NULL ? "" : NULL;
-    /* It must be readable, and not look like an id. */
-    if (clashes == 0 && (base.len == 0 || id_valid(base.data, base.len)))
-        clashes = 1;
     size_t count = digits[clashes < 3 ? clashes : 3];
-    if (count == 0)
-        return base.data;
-    return arena_printf(arena, "%s-%s", base.len > 0 ? base.data : "article", id + ID_LEN - count);
+    const char *slug = base.data;
+    if (count > 0 || base.len == 0)
+        slug = arena_printf(arena, "%s-%s", base.len > 0 ? base.data : "article",
+                            id + ID_LEN - (count > 0 ? count : digits[1]));
+    /* It must not look like an id. */
+    return slug != NULL && id_valid(slug, strlen(slug)) ? arena_printf(arena, "article-%s", slug) : slug;
 }
 
-/* Whether the slug is one that the title could have been given. */
+const char *article_new_slug(const struct command *command, struct str title, const char *id, bool public)
+{
+    /* After so many clashes somebody has taken them on purpose; the digits of this command nobody foresees. */
+    if (command->clashes > 3)
+        return article_slug(command->arena, title, command->event_ids[0], 3);
+    return article_slug(command->arena, title, id, public || command->clashes > 0 ? command->clashes : 1);
+}
+
+/* Whether the slug is one that a draft of this title could have been given. */
 static bool slug_fits(const struct article *article, struct str title, struct arena *arena)
 {
-    for (int clashes = 0; clashes <= 3; clashes++) {
+    for (int clashes = 1; clashes <= 3; clashes++) {
         const char *slug = article_slug(arena, title, article->id, clashes);
         if (slug != NULL && strcmp(slug, article->slug) == 0)
             return true;
@@ -102,7 +116,7 @@ static void add_slug(struct buf *buf, const struct article *article, struct str 
 {
     if (article->slug_kept != 0 || slug_fits(article, title, command->arena))
         return;
-    const char *slug = article_slug(command->arena, title, article->id, command->clashes);
+    const char *slug = article_new_slug(command, title, article->id, false);
     buf_printf(buf, ",\"slug\":\"%s\"", slug != NULL ? slug : "");
 }
 

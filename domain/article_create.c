@@ -21,10 +21,10 @@ static int may_create(const void *state, const struct command *command, struct e
     return command->actor->user_id != NULL ? 0 : fail(err, ERR_DENIED, "Only users write articles.");
 }
 
-static struct str created(const struct command *command, const struct article_content *content)
+static struct str created(const struct command *command, const struct article_content *content, bool public)
 {
     struct buf buf;
-    const char *slug = article_slug(command->arena, content->title, command->new_id, command->clashes);
+    const char *slug = article_new_slug(command, content->title, command->new_id, public);
     buf_init(&buf, command->arena);
     article_content_json(&buf, command->new_id, content);
     buf_printf(&buf, ",\"slug\":\"%s\",\"author\":{\"id\":\"%s\",\"username\":", slug != NULL ? slug : "",
@@ -42,11 +42,11 @@ static int decide(const void *state, const struct command *command, struct decis
     const struct article draft = {.author_id = command->actor->user_id, .status = public ? "published" : "draft"};
     const char *audience = ARTICLES.audience(&draft, command->arena);
     bool ok = article_content_of(command, NULL, &content) &&
-              decision_add(decision, "article.created", audience, created(command, &content)) &&
+              decision_add(decision, "article.created", audience, created(command, &content, public)) &&
               decision_add(decision, "article.revision_created", audience,
                            article_revision_json(command, command->new_id, 1)) &&
-              (!public ||
-               decision_add(decision, "article.published", audience, article_published_json(command, command->new_id)));
+              (!public || decision_add(decision, "article.published", audience,
+                                       article_published_json(command, command->new_id, NULL)));
     return ok ? 0 : fail(err, ERR_INTERNAL, "the article is too large");
 }
 

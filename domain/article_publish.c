@@ -1,4 +1,7 @@
-/* publish_article → article.published: from now on everybody may read it. unpublish_article takes that back. */
+/*
+ * publish_article → article.published: from now on everybody may read it. unpublish_article takes that back. The first
+ * time the article is given the slug that it keeps: among drafts a short one would tell what others are writing.
+ */
 #include "domain/article.h"
 
 #include <string.h>
@@ -12,7 +15,9 @@ static int publish(const void *state, const struct command *command, struct deci
     const struct article *article = state;
     if (strcmp(article->status, "published") == 0)
         return fail(err, ERR_CONFLICT, "The article is published already.");
-    if (!decision_add(decision, "article.published", "public", article_published_json(command, article->id)))
+    const char *slug =
+        article->slug_kept == 0 ? article_new_slug(command, article->content.title, article->id, true) : NULL;
+    if (!decision_add(decision, "article.published", "public", article_published_json(command, article->id, slug)))
         return fail(err, ERR_INTERNAL, "no room for an event");
     return 0;
 }

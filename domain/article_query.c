@@ -14,11 +14,10 @@
 #include <string.h>
 
 #define VIEW                                                                                                           \
-    "SELECT id, author_id, status, version, published_at, IF(version = ?, NULL, summary), IF(version = ?, NULL, "      \
-    "rest) "                                                                                                           \
-    "FROM articles WHERE "
+    "SELECT id, author_id, status, version, published_at, updated_at, IF(version = ?, NULL, summary), IF(version = "   \
+    "?, NULL, rest) FROM articles WHERE "
 
-enum { OF_ID, OF_AUTHOR, OF_STATUS, OF_VERSION, OF_PUBLISHED, OF_SUMMARY, OF_REST };
+enum { OF_ID, OF_AUTHOR, OF_STATUS, OF_VERSION, OF_PUBLISHED, OF_UPDATED, OF_SUMMARY, OF_REST };
 
 static const char *const BY_ID = VIEW "id = ?";
 static const char *const BY_SLUG = VIEW "slug = ?";
@@ -57,6 +56,7 @@ static int look_up(const struct reading *reading, const char *name, int64_t know
                                     .status = SQL_CELL(&rows, 0, OF_STATUS).data,
                                     .published_at = SQL_CELL(&rows, 0, OF_PUBLISHED).data != NULL ? 0 : INT64_MIN};
     view->version = sql_number(SQL_CELL(&rows, 0, OF_VERSION));
+    view->updated_at = clock_parse(SQL_CELL(&rows, 0, OF_UPDATED).data, SQL_CELL(&rows, 0, OF_UPDATED).len);
     view->summary = SQL_CELL(&rows, 0, OF_SUMMARY);
     view->rest = SQL_CELL(&rows, 0, OF_REST);
     if (admit(&article, reading->reader, err) != 0)
@@ -81,6 +81,10 @@ int article_find_as_of(const struct reading *reading, const char *name, int64_t 
     struct arena *arena = reading->arena;
     if (look_up(reading, name, 0, view, &id, err) != 0)
         return -1;
+    if (version == view->version || (version == INT64_MAX && view->updated_at <= moment))
+        return 0;
+    if (version != INT64_MAX && version > view->version)
+        return fail(err, ERR_ABSENT, "The article never had this version.");
     const char *stream = arena_printf(arena, "article-%s", id);
     if (stream == NULL)
         return fail(err, ERR_INTERNAL, "no room for an article");

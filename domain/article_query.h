@@ -16,7 +16,7 @@ struct reading {
 /* One article. */
 struct article_view {
     int64_t position; /* of the log; what is shown has in it at least all up to there */
-    int64_t version;
+    int64_t version, updated_at;
     struct str summary, rest; /* {NULL, 0} where the version is the known one */
 };
 

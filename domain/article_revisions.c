@@ -15,7 +15,7 @@
 
 #include <string.h>
 
-enum { CHUNK = 50 };
+enum { CHUNK = 50, PAGE_LIMIT = 64 * 1024 * 1024 };
 
 static bool is_type(const struct envelope *event, const char *type)
 {
@@ -151,89 +151,114 @@ static int take_back(const struct history *history, const struct event_list *eve
     return 0;
 }
 
+/* Chunk by chunk, each in the room of the one before: of a long history few revisions may be visible. */
+static int read_back(const struct history *history, struct arena *page, int64_t before, size_t limit,
+                     struct article_revisions *revisions, struct err *err)
+{
+    struct event_list events;
+    bool published = false;
+    do {
+        arena_reset(page);
+        if (eventlog_read_back(history->db, page, history->stream, before, CHUNK, &events, err) != 0 ||
+            take_back(history, &events, limit, &published, revisions, err) != 0)
+            return -1;
+        if (events.count > 0)
+            before = events.events[events.count - 1].version;
+    } while (events.count == CHUNK && !revisions->more);
+    return 0;
+}
+
 int article_revision_list(const struct reading *reading, const char *id, int64_t before, size_t limit,
                           struct article_revisions *revisions, struct err *err)
 {
     struct history history;
-    struct event_list events;
-    bool published = false;
     *revisions = (struct article_revisions){.position = -1};
     if (open_history(&history, reading, id, &revisions->position, err) != 0)
         return -1;
     if ((revisions->list = arena_alloc(reading->arena, limit * sizeof *revisions->list)) == NULL)
         return fail(err, ERR_INTERNAL, "no room for revisions");
-    do {
-        if (eventlog_read_back(reading->db, reading->arena, history.stream, before, CHUNK, &events, err) != 0 ||
-            take_back(&history, &events, limit, &published, revisions, err) != 0)
-            return -1;
-        if (events.count > 0)
-            before = events.events[events.count - 1].version;
-    } while (events.count == CHUNK && !revisions->more);
+    struct arena *page = arena_new(PAGE_LIMIT);
+    int status = page != NULL ? read_back(&history, page, before, limit, revisions, err)
+                              : fail(err, ERR_UNAVAILABLE, "no memory for revisions");
+    arena_free(&page);
+    if (status != 0)
+        return -1;
     return name_editors(&history, revisions->list, revisions->count, err);
 }
 
-/*
- * The event that ends a revision: 1 found, 0 there is none. *published: it was the newest one when the article was
- * published.
- */
-static int find_end(struct sql *db, struct arena *arena, const char *stream, int64_t number, struct envelope *end,
-                    bool *published, struct err *err)
+/* An event that outlives the room it was read into. */
+static struct envelope kept(struct arena *arena, const struct envelope *event)
 {
-    struct event_list events;
-    bool found = false;
-    int64_t after = 2 * number - 1;
-    *published = false;
-    do {
-        if (eventlog_read_stream(db, arena, stream, after, INT64_MAX, CHUNK, &events, err) != 0)
-            return -1;
-        for (size_t i = 0; i < events.count; i++) {
-            const struct envelope *event = &events.events[i];
-            after = event->version;
-            if (ends_revision(event) && (found || number_of(event) > number))
-                return found;
-            if (ends_revision(event) && number_of(event) == number) {
-                *end = *event;
-                found = true;
-            }
-            *published = *published || (found && is_type(event, "article.published"));
-        }
-    } while (events.count == CHUNK);
-    return found;
+    struct envelope copy = *event;
+    copy.stream = arena_copy_z(arena, event->stream);
+    copy.type = arena_copy_z(arena, event->type);
+    copy.audience = arena_copy_z(arena, event->audience);
+    copy.data.data = arena_copy(arena, event->data.data, event->data.len);
+    copy.metadata.data = arena_copy(arena, event->metadata.data, event->metadata.len);
+    return copy;
 }
 
-/* No stream has so many versions. */
-static bool is_possible(int64_t number)
+/* A search for the event that ends a revision. */
+struct end {
+    int64_t number, after;
+    struct envelope event;
+    bool found, over;
+    bool published; /* it was the newest one when the article was published */
+};
+
+static void look_for_end(struct end *end, struct arena *arena, const struct event_list *events)
 {
-    return number >= 1 && number < INT64_MAX / 4;
+    for (size_t i = 0; i < events->count && !end->over; i++) {
+        const struct envelope *event = &events->events[i];
+        end->after = event->version;
+        end->over = ends_revision(event) && (end->found || number_of(event) > end->number);
+        if (!end->over && ends_revision(event) && number_of(event) == end->number) {
+            end->event = kept(arena, event);
+            end->found = true;
+        }
+        end->published = end->published || (!end->over && end->found && is_type(event, "article.published"));
+    }
+}
+
+/* Reads on from the first version that the revision may have. */
+static int find_end(struct sql *db, struct arena *arena, const char *stream, int64_t number, struct end *end,
+                    struct err *err)
+{
+    struct event_list events = {.count = CHUNK};
+    /* No stream has so many versions. */
+    *end = (struct end){.number = number, .after = 2 * number - 1, .over = number < 1 || number >= INT64_MAX / 4};
+    struct arena *page = arena_new(PAGE_LIMIT);
+    int status = page != NULL && stream != NULL ? 0 : fail(err, ERR_UNAVAILABLE, "no memory for a revision");
+    while (status == 0 && !end->over && events.count == CHUNK) {
+        arena_reset(page);
+        status = eventlog_read_stream(db, page, stream, end->after, INT64_MAX, CHUNK, &events, err);
+        if (status == 0)
+            look_for_end(end, arena, &events);
+    }
+    arena_free(&page);
+    return status;
 }
 
 int article_revision_find(const struct reading *reading, const char *id, int64_t number,
                           struct article_revision *revision, int64_t *position, struct err *err)
 {
     struct history history;
-    struct envelope end;
-    bool published = false;
-    if (open_history(&history, reading, id, position, err) != 0)
+    struct end end;
+    if (open_history(&history, reading, id, position, err) != 0 ||
+        find_end(reading->db, reading->arena, history.stream, number, &end, err) != 0)
         return -1;
-    int found =
-        is_possible(number) ? find_end(reading->db, reading->arena, history.stream, number, &end, &published, err) : 0;
-    if (found < 0)
-        return -1;
-    if (found == 0 || !(history.sees_drafts || published || strcmp(end.audience, "public") == 0))
+    if (!end.found || !(history.sees_drafts || end.published || strcmp(end.event.audience, "public") == 0))
         return fail(err, ERR_ABSENT, "The article has no such revision.");
-    return take(&history, &end, revision, err) == 0 ? name_editors(&history, revision, 1, err) : -1;
+    return take(&history, &end.event, revision, err) == 0 ? name_editors(&history, revision, 1, err) : -1;
 }
 
 int article_revision_content(struct sql *db, struct arena *arena, const char *id, int64_t number,
                              struct article_content *content, struct err *err)
 {
-    struct envelope end;
-    bool published;
-    const char *stream = arena_printf(arena, "article-%s", id);
-    if (stream == NULL)
-        return fail(err, ERR_INTERNAL, "no room for a revision");
-    int found = is_possible(number) ? find_end(db, arena, stream, number, &end, &published, err) : 0;
-    if (found > 0 && read_content(db, arena, &end, content, err) != 0)
+    struct end end;
+    if (find_end(db, arena, arena_printf(arena, "article-%s", id), number, &end, err) != 0)
         return -1;
-    return found;
+    if (end.found && read_content(db, arena, &end.event, content, err) != 0)
+        return -1;
+    return end.found;
 }

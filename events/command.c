@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { TRIES = 8, TRIES_IN_DOUBT = 25, PAUSE_US = 2000 };
+enum { TRIES = 8, TRIES_IN_DOUBT = 25, PAUSE_US = 2000, CLOCKS_DIFFER_US = 60000000 };
 
 bool decision_add(struct decision *decision, const char *type, const char *audience, struct str data)
 {
@@ -189,6 +189,16 @@ static int permit(const struct work *work, const void *state, struct outcome *ou
     return fail(err, ERR_STALE, "The %s is at version %lld by now.", work->rows->category, (long long)work->version);
 }
 
+/*
+ * With the row locked: no event of a stream is earlier than the one before it, though the clocks of two machines may
+ * differ a little. What was imported may claim any time.
+ */
+static void set_time(const struct work *work, const void *state)
+{
+    int64_t last = state_changed(work->rows, state), now = clock_now();
+    work->command->now = now < last && last < now + CLOCKS_DIFFER_US ? last : now;
+}
+
 static int decide(struct work *work, struct outcome *outcome, struct err *err)
 {
     struct decision decision = {0};
@@ -199,6 +209,7 @@ static int decide(struct work *work, struct outcome *outcome, struct err *err)
         return fail(err, ERR_INTERNAL, "no room for a row");
     if (!command->type->creates && load(work, state, err) != 0)
         return -1;
+    set_time(work, state);
     memcpy(work->before, state, work->rows->state_size);
     work->version = state_version(work->rows, state);
     if (permit(work, state, outcome, err) != 0 || command->type->decide(state, command, &decision, err) != 0)

@@ -121,6 +121,8 @@ int model_fold(const struct model *model, void *state, const struct envelope *ev
                struct err *err);
 
 int64_t state_version(const struct read_model *model, const void *state);
+/* When it was changed last, by its column «updated_at»; INT64_MIN without one, and for one that is all zero. */
+int64_t state_changed(const struct read_model *model, const void *state);
 void state_set_version(const struct read_model *model, void *state, int64_t version);
 
 /* A copy in one block, which begins with the state and has its texts behind: how large it is, and the making of it. */

@@ -37,6 +37,14 @@ static const struct column *version_column(const struct read_model *model)
     abort();
 }
 
+int64_t state_changed(const struct read_model *model, const void *state)
+{
+    for (size_t i = 0; i < model->column_count; i++)
+        if (strcmp(model->columns[i].name, "updated_at") == 0)
+            return state_version(model, state) > 0 ? number_of(&model->columns[i], state) : INT64_MIN;
+    return INT64_MIN;
+}
+
 int64_t state_version(const struct read_model *model, const void *state)
 {
     return number_of(version_column(model), state);

@@ -118,12 +118,37 @@ void app_add_caching(struct exchange *exchange)
                     exchange->actor.user_id != NULL ? "private, no-cache" : "no-cache");
 }
 
+/* The version that an entity tag names, 0 for one that is none of ours. Moves on behind it; -1 where there is none. */
+static int64_t next_tag(const char **at)
+{
+    *at += strspn(*at, " \t,");
+    if (strncmp(*at, "W/", 2) == 0)
+        *at += 2;
+    const char *end = **at == '"' ? strchr(*at + 1, '"') : NULL;
+    if (end == NULL)
+        return -1;
+    const struct str number = {*at + 2, (size_t)(end - *at) - 2};
+    int64_t version = (*at)[1] == 'v' ? json_whole(number) : 0;
+    *at = end + 1;
+    return version > 0 ? version : 0;
+}
+
+int64_t app_known_version(const struct exchange *exchange)
+{
+    const char *at = http_header(exchange->request, "if-none-match");
+    int64_t version = at != NULL ? next_tag(&at) : 0;
+    return version > 0 ? version : 0;
+}
+
 bool app_not_modified(const struct exchange *exchange, int64_t version)
 {
-    const char *match = http_header(exchange->request, "if-none-match");
-    char etag[32];
-    int len = snprintf(etag, sizeof etag, "\"v%" PRId64 "\"", version);
-    return match != NULL && (strcmp(match, "*") == 0 || memmem(match, strlen(match), etag, (size_t)len) != NULL);
+    const char *at = http_header(exchange->request, "if-none-match");
+    if (at == NULL || strcmp(at, "*") == 0)
+        return at != NULL;
+    for (int64_t named; (named = next_tag(&at)) >= 0;)
+        if (named == version)
+            return true;
+    return false;
 }
 
 bool app_query_fits(struct exchange *exchange, const struct faults *faults)
@@ -152,18 +177,30 @@ void app_page(struct exchange *exchange, struct faults *faults, size_t *limit, s
         *cursor = STR("");
 }
 
+/* What may stand in a target as it is (RFC 3986); a > would end the link. */
+static void add_escaped(struct buf *buf, const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c > ' ' && c < 0x7f && strchr("\"<>\\^`{|}", c) == NULL)
+            buf_add(buf, text + i, 1);
+        else
+            buf_printf(buf, "%%%02X", c);
+    }
+}
+
 /* The request's target with another cursor. */
 static void add_link(struct exchange *exchange, const char *next)
 {
     struct buf *headers = &exchange->response->headers;
     const struct http_request *request = exchange->request;
     buf_puts(headers, "Link: <");
-    buf_add(headers, request->target, strcspn(request->target, "?"));
+    add_escaped(headers, request->target, strcspn(request->target, "?"));
     buf_puts(headers, "?");
     for (const char *at = request->query; *at != '\0';) {
         size_t len = strcspn(at, "&");
         if (len > 0 && strncmp(at, "cursor=", 7) != 0) {
-            buf_add(headers, at, len);
+            add_escaped(headers, at, len);
             buf_puts(headers, "&");
         }
         at += len + (at[len] == '&');

@@ -45,6 +45,8 @@ void app_add_position(struct exchange *exchange, int64_t position);
 /* Of what changes any time, and may be only this reader's. */
 void app_add_caching(struct exchange *exchange);
 /* Whether If-None-Match names this version (RFC 9110, section 13.1.2). */
+/* The first version that If-None-Match names, 0 where it names none: app_not_modified holds for it. */
+int64_t app_known_version(const struct exchange *exchange);
 bool app_not_modified(const struct exchange *exchange, int64_t version);
 
 /* How the exchange's actor reads; after app_database. */

@@ -11,15 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The first version that If-None-Match names, 0 where it names none. */
-static int64_t known_version(const struct exchange *exchange)
-{
-    const char *match = http_header(exchange->request, "if-none-match");
-    const char *tag = match != NULL ? strstr(match, "\"v") : NULL;
-    int64_t version = tag != NULL ? json_whole((struct str){tag + 2, strspn(tag + 2, "0123456789")}) : 0;
-    return version > 0 ? version : 0;
-}
-
 static void send_view(struct exchange *exchange, const struct article_view *view)
 {
     struct buf buf;
@@ -46,7 +37,8 @@ static bool when_of(struct exchange *exchange, int64_t *version, int64_t *moment
             fault_add(&faults, "?version", "must be a whole number from 1 on");
     }
     if (at != NULL) {
-        *moment = clock_parse(at, strlen(at));
+        size_t len = strlen(at);
+        *moment = len > 0 && at[len - 1] == 'Z' ? clock_parse(at, len) : INT64_MIN;
         if (*moment == INT64_MIN)
             fault_add(&faults, "?at", "must be a time such as 2026-01-31T12:00:00Z, in UTC");
     }
@@ -64,7 +56,7 @@ void articles_get(struct exchange *exchange)
         return;
     bool now = version == INT64_MAX && moment == INT64_MAX;
     const struct reading reading = app_reading(exchange);
-    int status = now ? article_find(&reading, exchange->id, known_version(exchange), &view, &err)
+    int status = now ? article_find(&reading, exchange->id, app_known_version(exchange), &view, &err)
                      : article_find_as_of(&reading, exchange->id, version, moment, &view, &err);
     app_add_position(exchange, view.position);
     if (status != 0)

@@ -125,8 +125,6 @@ static struct str as_text(struct arena *arena, const struct article_revision *re
     buf_printf(&buf, "title: %s\nsubtitle: %s\nlead: %s\ntags: %.*s\n\n", content->title.data, content->subtitle.data,
                content->lead.data, (int)content->tags.len, content->tags.data);
     buf_add(&buf, content->content.data, content->content.len);
-    if (content->content.len > 0 && content->content.data[content->content.len - 1] != '\n')
-        buf_puts(&buf, "\n");
     return buf_str(&buf);
 }
 

@@ -54,21 +54,39 @@ static int split_path(struct http_request *request, const char *path, size_t len
     return 0;
 }
 
+/* This version ends with the flags; a later one may go on behind a dash. */
+static bool is_traceparent(const char *text)
+{
+    static const char HEX[] = "0123456789abcdef";
+    return strspn(text, HEX) == 2 && strncmp(text, "ff", 2) != 0 && text[2] == '-' &&
+           strspn(text + 3, HEX) == TRACE_LEN && text[35] == '-' && strspn(text + 3, "0") != TRACE_LEN &&
+           strspn(text + 36, HEX) == SPAN_LEN && text[52] == '-' && strspn(text + 36, "0") != SPAN_LEN &&
+           strspn(text + 53, HEX) == 2 && (text[55] == '\0' || (text[55] == '-' && strncmp(text, "00", 2) != 0));
+}
+
 /* traceparent: «00-<trace>-<span>-<flags>» (W3C Trace Context); one that is not so is as if it were missing. */
 static void take_trace(struct http_request *request)
 {
     const char *parent = http_header(request, "traceparent");
     unsigned char raw[16];
-    if (parent != NULL && strlen(parent) >= 55 && strncmp(parent, "ff", 2) != 0 && parent[2] == '-' &&
-        parent[35] == '-' && strspn(parent + 3, "0123456789abcdef") == TRACE_LEN &&
-        strspn(parent + 3, "0") != TRACE_LEN && strspn(parent + 36, "0123456789abcdef") == SPAN_LEN &&
-        strspn(parent + 36, "0") != SPAN_LEN) {
+    if (parent != NULL && is_traceparent(parent)) {
         memcpy(request->trace_id, parent + 3, TRACE_LEN);
         request->trace_id[TRACE_LEN] = '\0';
         return;
     }
     crypt_random(raw, sizeof raw);
     hex_encode(raw, sizeof raw, request->trace_id);
+}
+
+static int check_query(struct http_request *request, struct err *err)
+{
+    for (const char *at = request->query; *at != '\0';) {
+        size_t len = strcspn(at, "&=");
+        if (http_decode(request->arena, at, len, true).data == NULL)
+            return fail(err, ERR_MALFORMED, "the query has a bad percent-escape, a NUL or invalid UTF-8");
+        at += len + (at[len] != '\0');
+    }
+    return 0;
 }
 
 int http_request_parse(struct http_request *request, struct err *err)
@@ -84,7 +102,7 @@ int http_request_parse(struct http_request *request, struct err *err)
     size_t len = strcspn(target, "?");
     if (target[len] == '?')
         request->query = target + len + 1;
-    return split_path(request, target, len, err);
+    return split_path(request, target, len, err) == 0 ? check_query(request, err) : -1;
 }
 
 const char *http_header(const struct http_request *request, const char *name)
@@ -99,8 +117,7 @@ const char *http_query(const struct http_request *request, const char *name)
         size_t len = strcspn(at, "&"), key = strcspn(at, "=&");
         if (key == name_len && memcmp(at, name, key) == 0) {
             size_t skip = key < len ? key + 1 : key;
-            const char *value = http_decode(request->arena, at + skip, len - skip, true).data;
-            return value != NULL ? value : "%"; /* a bad escape is no value, but not a missing one either */
+            return http_decode(request->arena, at + skip, len - skip, true).data;
         }
         at += len + (at[len] == '&');
     }

@@ -1,5 +1,6 @@
 """Lists, tags, search, revisions and the feed: what each reader finds, and what not."""
 
+import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -70,11 +71,22 @@ def test_words(stack, shelf):
         nobody.get(f"/api/articles?q={bad}").problem(422)
 
 
-@pytest.mark.parametrize("query", ["status=deleted", "status=", "author=x", "author=", "tag=", "limit=0", "cursor=%00",
+@pytest.mark.parametrize("query", ["status=deleted", "status=", "author=x", "author=", "tag=", "limit=0", "limit=020",
                                    "cursor=!!!!", "tag=" + "x" * 201])
 def test_bad_queries(admin, query):
     problem = admin.get(f"/api/articles?{query}").problem(422)
     assert problem["errors"][0]["pointer"] == "?" + query.split("=")[0]
+
+
+@pytest.mark.parametrize("query", ["cursor=%00", "tag=%FF", "nothing=%zz", "%C3=1"])
+def test_queries_that_are_no_text(admin, query):
+    admin.get(f"/api/articles?{query}").problem(400)
+
+
+def test_the_next_page_is_one_link(admin):
+    answer = admin.get('/api/articles?limit=1&x=>;rel="stylesheet",</evil&y=%3E')
+    assert re.fullmatch(r'</api/articles\?limit=1&x=%3E;rel=%22stylesheet%22,%3C/evil&y=%3E&cursor=[\w-]+>; rel="next"',
+                        answer.headers["link"])
 
 
 def test_search_follows_changes(stack, admin):

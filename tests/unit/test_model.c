@@ -181,6 +181,9 @@ static void texts_are_unescaped(void **state)
     assert_int_equal(json_whole(STR("120")), 120);
     assert_int_equal(json_whole(STR("-1")), -1);
     assert_int_equal(json_whole(STR("1.5")), -1);
+    assert_int_equal(json_whole(STR("0")), 0);
+    assert_int_equal(json_whole(STR("02")), -1);
+    assert_int_equal(json_whole(STR("00")), -1);
     assert_int_equal(json_whole(STR("1234567890123456789")), -1);
     arena_free(&arena);
 }
