@@ -1,9 +1,8 @@
-/* Slugs and words, by ICU. See slug.h. */
+/* Slugs, by ICU. See slug.h. */
 #include "base/slug.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <unicode/uchar.h>
 #include <unicode/ustring.h>
 #include <unicode/utrans.h>
 
@@ -109,31 +108,4 @@ struct str slug_of(struct arena *arena, struct str title)
     len = cut(slug, len);
     slug[len] = '\0';
     return (struct str){slug, len};
-}
-
-static bool in_word(UChar32 c)
-{
-    return c == '_' || u_isalnum(c) || (U_GET_GC_MASK(c) & U_GC_M_MASK) != 0;
-}
-
-size_t words_of(struct arena *arena, const char *text, const char *words[WORDS_MOST])
-{
-    size_t count = 0;
-    int32_t start = -1, at = 0, len = (int32_t)strlen(text);
-    while (at <= len) {
-        int32_t here = at;
-        UChar32 c = -1;
-        if (at < len)
-            U8_NEXT(text, at, len, c);
-        else
-            at++;
-        if (c >= 0 && in_word(c)) {
-            start = start < 0 ? here : start;
-        } else if (start >= 0) {
-            if (count++ < WORDS_MOST)
-                words[count - 1] = arena_copy(arena, text + start, (size_t)(here - start));
-            start = -1;
-        }
-    }
-    return count;
 }

@@ -1,5 +1,5 @@
 /*
- * Slugs: the readable part of an address, from a title in any script. Words for a search, likewise. Both by ICU.
+ * Slugs: the readable part of an address, from a title in any script. By ICU.
  */
 #ifndef COURANT_BASE_SLUG_H
 #define COURANT_BASE_SLUG_H
@@ -7,7 +7,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 
-enum { SLUG_MOST = 80, WORDS_MOST = 8 };
+enum { SLUG_MOST = 80 };
 
 /*
  * Loads ICU's tables, once; a parent does it before it forks, so that its children share them. ERR_INTERNAL where ICU
@@ -22,11 +22,5 @@ void slug_end(void);
  * exhausted.
  */
 struct str slug_of(struct arena *arena, struct str title);
-
-/*
- * The words of a text in any script: runs of letters, digits, marks and underscores. At most WORDS_MOST of them, in
- * the arena; returns how many there are in the text, which may be more.
- */
-size_t words_of(struct arena *arena, const char *text, const char *words[WORDS_MOST]);
 
 #endif

@@ -33,8 +33,11 @@ struct article {
     int64_t slug_kept; /* 1: it was public once */
     int64_t created_at, updated_at;
     int64_t published_at; /* INT64_MIN where it is no longer, or never was; a deleted one that was public keeps it */
-    /* Derived: the article as JSON without content and html, and these two, «"content":…,"html":…». */
-    struct str summary, rest;
+    /*
+     * Derived: the article as JSON without content and html, and these two, «"content":…,"html":…»; what the search
+     * needs beside the text of what is published (base/words.h).
+     */
+    struct str summary, rest, extra;
 };
 
 int article_created(void *state, const struct envelope *event, struct arena *arena, struct err *err);

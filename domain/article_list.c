@@ -8,7 +8,7 @@
  *
  * Statements are put together from the pieces below; values never are.
  */
-#include "base/slug.h"
+#include "base/words.h"
 #include "domain/article_query.h"
 
 #include <stdlib.h>
@@ -33,41 +33,24 @@ static void add(struct query *query, const char *text, struct sql_arg arg)
     query->args[query->count++] = arg;
 }
 
-/* «+word* +word*»: every word, or one that begins so. */
+/* Every word, or one that begins so. */
 static const char *match_of(const struct query *query)
 {
     struct buf buf;
     buf_init(&buf, query->arena);
     for (size_t i = 0; i < query->word_count; i++) {
-        buf_puts(&buf, i > 0 ? " +" : "+");
-        buf_puts(&buf, query->words[i]);
-        buf_puts(&buf, "*");
+        buf_puts(&buf, i > 0 ? " " : "");
+        words_match(&buf, query->words[i]);
     }
     buf_add(&buf, "", 1);
     return buf.failed ? "" : buf.data;
 }
 
-/* «%word%» for LIKE, in which an underscore would stand for any character. */
-static const char *pattern_of(struct arena *arena, const char *word)
-{
-    struct buf buf;
-    buf_init(&buf, arena);
-    buf_puts(&buf, "%");
-    for (; *word != '\0'; word++) {
-        buf_puts(&buf, *word == '_' ? "|" : "");
-        buf_add(&buf, word, 1);
-    }
-    buf_add(&buf, "%", 2);
-    return buf.failed ? "" : buf.data;
-}
-
 static void add_words(struct query *query)
 {
-    for (size_t i = 0; i < query->word_count; i++) {
+    for (size_t i = 0; i < query->word_count; i++)
         add(query, " AND CONCAT_WS(' ', a.title, a.lead, a.content) COLLATE utf8mb4_unicode_520_ci LIKE ?",
-            SQL_TEXT(pattern_of(query->arena, query->words[i])));
-        buf_puts(&query->text, " ESCAPE '|'");
-    }
+            SQL_TEXT(arena_printf(query->arena, "%%%s%%", query->words[i])));
 }
 
 /* What is published and has the words. */
@@ -77,7 +60,7 @@ static void add_search(struct query *query, const char *author)
     buf_printf(&query->text, "SELECT s.id%s", query->columns);
     add(query,
         " FROM articles_search AS s JOIN articles AS a ON a.id = s.id WHERE MATCH (s.title, s.lead, "
-        "s.content) AGAINST (? IN BOOLEAN MODE)",
+        "s.content, s.extra) AGAINST (? IN BOOLEAN MODE)",
         SQL_TEXT(match_of(query)));
     if (author != NULL)
         add(query, " AND a.author_id = ?", SQL_TEXT(author));

@@ -1,6 +1,7 @@
 /* The read model of the article streams: the table `articles`, what follows from its rows, and an article as JSON. */
 #include "base/json.h"
 #include "base/markdown.h"
+#include "base/words.h"
 #include "domain/article.h"
 
 #include <inttypes.h>
@@ -60,12 +61,17 @@ static void whole_json(struct buf *buf, const void *state)
                article->revision);
 }
 
+static bool is_published(const struct article *article)
+{
+    return article->status != NULL && strcmp(article->status, "published") == 0;
+}
+
 /* Of one that was deleted nothing is shown. */
 static int derive(void *state, struct arena *arena, struct err *err)
 {
     struct article *article = state;
     struct buf summary, rest;
-    article->summary = article->rest = STR("");
+    article->summary = article->rest = article->extra = STR("");
     if (strcmp(article->status, "deleted") == 0)
         return 0;
     struct str html = markdown_html(arena, article->content.content);
@@ -76,7 +82,10 @@ static int derive(void *state, struct arena *arena, struct err *err)
     buf_puts(&rest, "\"content\":");
     buf_json(&rest, article->content.content.data, article->content.content.len);
     add_text(&rest, "html", html);
-    if (html.data == NULL || summary.failed || rest.failed)
+    const struct str texts[] = {article->content.title, article->content.lead, article->content.content};
+    if (is_published(article))
+        article->extra = words_extra(arena, texts, sizeof texts / sizeof texts[0]);
+    if (html.data == NULL || summary.failed || rest.failed || article->extra.data == NULL)
         return fail(err, ERR_INTERNAL, "an article is too large");
     article->summary = buf_str(&summary);
     article->rest = buf_str(&rest);
@@ -124,11 +133,6 @@ static bool tags_moved(const void *before, const void *after)
     if (!has_tags(a) && !has_tags(b))
         return false;
     return !same_text(a->content.tags, b->content.tags) || !same_status(a, b);
-}
-
-static bool is_published(const struct article *article)
-{
-    return article->status != NULL && strcmp(article->status, "published") == 0;
 }
 
 static bool text_moved(const void *before, const void *after)
@@ -189,9 +193,9 @@ static void insert_text(struct sql_batch *batch, const void *state)
 {
     const struct article *article = state;
     if (is_published(article))
-        sql_batch_add(batch, "INSERT INTO articles_search (id, title, lead, content) VALUES (?, ?, ?, ?)",
+        sql_batch_add(batch, "INSERT INTO articles_search (id, title, lead, content, extra) VALUES (?, ?, ?, ?, ?)",
                       SQL_ARGS(SQL_TEXT(article->id), SQL_STR(article->content.title), SQL_STR(article->content.lead),
-                               SQL_STR(article->content.content)));
+                               SQL_STR(article->content.content), SQL_STR(article->extra)));
 }
 
 static const struct side SIDES[] = {
@@ -206,12 +210,12 @@ static const struct side SIDES[] = {
     },
     {
         .name = "articles_search",
-        .columns = "id, title, lead, content",
-        .exact = "id, BINARY title, BINARY lead, BINARY content",
-        .select = "SELECT id, title, lead, content FROM %s WHERE status = 'published' AND id",
+        .columns = "id, title, lead, content, extra",
+        .exact = "id, BINARY title, BINARY lead, BINARY content, BINARY extra",
+        .select = "SELECT id, title, lead, content, extra FROM %s WHERE status = 'published' AND id",
         .insert = insert_text,
         .moved = text_moved,
-        .late = "FULLTEXT KEY search (title, lead, content)",
+        .late = "FULLTEXT KEY search (title, lead, content, extra)",
         .late_key = "search",
     },
 };
@@ -242,6 +246,7 @@ static const struct column COLUMNS[] = {
     COLUMN(published_at, COLUMN_MOMENT),
     {"summary", COLUMN_STR, offsetof(struct article, summary), true},
     {"rest", COLUMN_STR, offsetof(struct article, rest), true},
+    {"extra", COLUMN_STR, offsetof(struct article, extra), true},
 };
 
 const struct read_model ARTICLES = {

@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/crypt.h"
 #include "base/json.h"
-#include "base/slug.h"
+#include "base/words.h"
 #include "domain/article_query.h"
 #include "handlers/app.h"
 

@@ -5,7 +5,7 @@
 #include "tests/fuzz/fuzz.h"
 
 #include "base/clock.h"
-#include "base/slug.h"
+#include "base/words.h"
 #include "http/finish.h"
 #include "http/head.h"
 #include "http/router.h"

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/markdown.h"
 #include "base/slug.h"
+#include "base/words.h"
 
 #include <string.h>
 #include <strings.h>
@@ -103,6 +104,23 @@ static void check_words(struct arena *arena, const char *text)
     }
 }
 
+/* Tokens that FULLTEXT takes, rising, and no more of them than there is text. */
+static void check_extra(struct arena *arena, struct str text)
+{
+    const char *before = "";
+    struct str extra = words_extra(arena, &text, 1);
+    if (extra.data == NULL)
+        return;
+    demand(extra.len <= 3 * text.len, "%zu bytes beside %zu of text", extra.len, text.len);
+    demand(utf8_valid(extra.data, extra.len), "what stands beside the text is not valid UTF-8");
+    for (char *rest = arena_copy_z(arena, extra.data), *token; rest != NULL && (token = strsep(&rest, " ")) != NULL;) {
+        size_t letters = utf8_length(token, strlen(token));
+        demand((letters >= 3 && letters <= 84) || extra.len == 0, "a token of %zu letters", letters);
+        demand(strcmp(before, token) < 0 || extra.len == 0, "a token again: %s", token);
+        before = token;
+    }
+}
+
 /* What stands before the first form feed, against what stands behind it. */
 static void check_diff(struct arena *arena, struct str text)
 {
@@ -144,6 +162,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (slug.data != NULL)
         check_slug(slug);
     check_words(arena, text);
+    check_extra(arena, whole);
     check_diff(arena, whole);
     free(text);
     arena_reset(arena);

@@ -1,6 +1,7 @@
 """Lists, tags, search, revisions and the feed: what each reader finds, and what not."""
 
 import re
+import urllib.parse
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -67,8 +68,77 @@ def test_words(stack, shelf):
     assert titles(nobody, f"q={word}+wombat") == []
     assert titles(nobody, f"q={word}+%2B%2D%3C%3E%28%29%7E%2A%22%40+quokka") == BEN_PUBLIC + ANN_PUBLIC  # operators are none
     assert titles(shelf["ann"], f"q={word}+ETE&status=draft") == ANN_DRAFT
-    for bad in "", "+++", "%22%2A", "a+" * 9, "x" * 201:
+    for bad in "", "+++", "%22%2A", "_", "a+" * 9, "x" * 201:
         nobody.get(f"/api/articles?q={bad}").problem(422)
+
+
+LONG = "donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaftsvorsitzender"
+HARD = {
+    "AI": "AI is the state of the art, _really_.",
+    "École": "Près de l\u2019école de snake_case.",
+    "Long": f"Ein {LONG}.",
+    "Tokyo": "私は東京都に住んでいます。デ\u30fcタ",
+    "Siam": "ประเทศไทยมหาวิทยาลัย",
+    "Mixed": "MariaDB入門とGalera活用、𠮷野家で",
+    "Marks": "か\u3099っこう, e\u0301t",
+}
+HARD_FINDS = [
+    ("AI", ["AI"]), ("ai is of", ["AI"]), ("state of the art", ["AI"]), ("ai xy", []), ("real", ["AI"]), ("really", ["AI"]),
+    ("L\u2019ÉCOLE", ["École"]), ("l'ecole de", ["École"]), ("case", ["École"]), ("snake_case", ["École"]),
+    (LONG, ["Long"]), (LONG.upper(), ["Long"]), (LONG[:81], ["Long"]), (LONG[:40], ["Long"]), (LONG[1:], []),
+    ("東京", ["Tokyo"]), ("東京都", ["Tokyo"]), ("京都", ["Tokyo"]), ("都", ["Tokyo"]), ("住んでいます", ["Tokyo"]), ("す", ["Tokyo"]),
+    ("都京", []), ("データ", ["Tokyo"]), ("東京 住ん", ["Tokyo"]), ("私は東京都に住んでいます", ["Tokyo"]),
+    ("ไทย", ["Siam"]), ("มหาวิทยาลัย", ["Siam"]), ("ยไท", []),
+    ("入門", ["Mixed"]), ("galera", ["Mixed"]), ("mariadb", ["Mixed"]), ("Galera活用", ["Mixed"]), ("𠮷野家", ["Mixed"]), ("𠮷", ["Mixed"]), ("野", ["Mixed"]),
+    ("がっこう", ["Marks"]), ("か\u3099っこう", ["Marks"]), ("ét", ["Marks"]),
+]
+
+
+@pytest.fixture(scope="module")
+def hard(stack):
+    """Words that FULLTEXT does not index, each in an article that is published and in a draft."""
+    ann, tag = stack.user("ann"), f"hard-{stack.head}"
+    for publish in True, False:
+        for title, content in HARD.items():
+            ann.article("-", lead=title, content=content, publish=publish, tags=[tag])
+    return {"tag": tag, "ann": ann, "ann_id": ann.get("/api/auth").json["id"]}
+
+
+@pytest.mark.parametrize("text,found", HARD_FINDS)
+def test_words_that_are_not_indexed(stack, hard, text, found):
+    def leads(query):
+        answer = stack.client().get(f"/api/articles?limit=100&q={urllib.parse.quote(text)}&{query}")
+        assert answer.status == 200, answer.body
+        return [item["lead"] for item in answer.json["items"]]
+
+    assert leads(f"tag={hard['tag']}") == found
+    assert leads(f"author={hard['ann_id']}&tag={hard['tag']}&status=published") == found
+    assert leads("tag=none") == leads(f"tag={hard['tag']}&status=draft") == []
+
+
+def test_short_words_in_pages(stack, hard):
+    ann, tag = hard["ann"], hard["tag"]
+    for query, count in ("q=AI", 2), ("q=%E6%9D%B1%E4%BA%AC", 2), ("q=AI&status=draft", 1), (f"q=AI&author={hard['ann_id']}", 2):
+        found, path = [], f"/api/articles?limit=1&tag={tag}&{query}"
+        while path:
+            page = ann.get(path)
+            found += [(item["lead"], item["status"]) for item in page.json["items"]]
+            link = page.headers.get("link")
+            path = link and link.split(">")[0].lstrip("<")
+        assert len(found) == len(set(found)) == count and len({lead for lead, _ in found}) == 1
+
+
+def test_short_words_follow_changes(stack, admin):
+    nobody, tag = stack.client(), f"short-{stack.head}"
+    made = admin.article("Short", content="An ox.", tags=[tag])
+    where = made.headers["location"]
+    assert titles(nobody, f"tag={tag}&q=ox") == ["Short"]
+    admin.call("PATCH", where, {"content": "A 東京都."}, headers={"If-Match": "*"})
+    assert titles(nobody, f"tag={tag}&q=ox") == [] and titles(nobody, f"tag={tag}&q=%E4%BA%AC%E9%83%BD") == ["Short"]
+    admin.post(where + "/unpublish", headers={"If-Match": "*"})
+    assert titles(nobody, f"tag={tag}&q=a") == [] and titles(admin, f"tag={tag}&q=a") == ["Short"]
+    admin.post(where + "/publish", headers={"If-Match": "*"})
+    assert titles(nobody, f"tag={tag}&q=a") == ["Short"]
 
 
 @pytest.mark.parametrize("query", ["status=deleted", "status=", "author=x", "author=", "tag=", "limit=0", "limit=020",

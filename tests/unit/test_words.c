@@ -1,0 +1,129 @@
+/* base/words: what a search asks for, and what stands beside a text so that it is found. */
+#include "tests/unit/unit.h"
+
+#include "base/words.h"
+
+#include <string.h>
+
+#define X10 "xxxxxxxxxx"
+#define X80 X10 X10 X10 X10 X10 X10 X10 X10
+
+static void check_extra(const char *text, const char *expected)
+{
+    struct arena *arena = arena_new(1024 * 1024);
+    struct str whole = str_of(text), extra = words_extra(arena, &whole, 1);
+    assert_non_null(extra.data);
+    assert_string_equal(extra.data, expected);
+    assert_int_equal(extra.len, strlen(expected));
+    arena_free(&arena);
+}
+
+static void beside_a_text_stands_what_is_not_indexed(void **state)
+{
+    (void)state;
+    check_extra("", "");
+    check_extra("Three words, indexed.", "");
+    check_extra("AI is AI: the state of a", "a__ ai_ is_ of_");
+    check_extra("Cafés à l’école, l'été", "l__ à__");
+    check_extra("_emphasis_ of snake_case __AI__", "ai_ case emphasis of_ snake");
+    check_extra("東京都", "京都_ 東京_ 都__");
+    check_extra("字, 語", "字__ 語__");
+    check_extra("MariaDB入門 2版", "2__ mariadb 入門_ 版__ 門__");
+    check_extra("データ", "タ__ デー_ ータ_");
+    check_extra("한국어는 말", "말__");
+    check_extra("ไทย", "ทย_ ย__ ไท_");
+    check_extra("\xf0\xa0\xae\xb7野", "20bb7野_ 野__");
+    check_extra("か\xe3\x82\x99く", "かく_ く__");
+    check_extra("\xe2\x9d\xa4\xef\xb8\x8f \xe2\x80\x94 !", "");
+    check_extra(X80 "xxxx", "");
+    check_extra(X80 "xxxxX", X80);
+}
+
+static void texts_are_not_joined(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new(1024 * 1024);
+    const struct str texts[] = {STR("東"), STR(""), STR("京 AI"), STR("ai")};
+    assert_true(str_is(words_extra(arena, texts, 4), "ai_ 京__ 東__"));
+    arena_free(&arena);
+}
+
+static void doubles_are_few_and_an_arena_may_be_small(void **state)
+{
+    (void)state;
+    enum { MANY = 100000 };
+    struct arena *arena = arena_new(1024 * 1024), *small = arena_new(32 * 1024), *all = arena_new(8 * 1024 * 1024);
+    struct buf buf;
+    buf_init(&buf, all);
+    for (int i = 0; i < MANY; i++)
+        buf_puts(&buf, i % 2 == 0 ? "東" : "京");
+    struct str text = buf_str(&buf);
+    assert_true(str_is(words_extra(arena, &text, 1), "京__ 京東_ 東京_"));
+    buf.len = 0;
+    for (int i = 0; i < MANY; i++)
+        buf_printf(&buf, "%c%c%c%c", 0xe4 + i / 4096 % 4, 0x80 + i / 64 % 64, 0x80 + i % 64, ' ');
+    text = buf_str(&buf);
+    assert_int_equal(words_extra(arena, &text, 1).len, (4 * 4096 - 64) * 6 - 1); /* 64 of them are hexagrams */
+    assert_null(words_extra(small, &text, 1).data);
+    assert_true(arena_exhausted(small));
+    arena_free(&arena);
+    arena_free(&small);
+    arena_free(&all);
+}
+
+static const char *match_of(struct arena *arena, const char *word)
+{
+    struct buf buf;
+    buf_init(&buf, arena);
+    words_match(&buf, word);
+    return arena_copy(arena, buf.data, buf.len);
+}
+
+static void a_query_asks_for_the_same(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *word, *match;
+    } cases[] = {
+        {"Quokka", "+quokka*"},
+        {"AI", "+ai*"},
+        {"東京", "+東京_"},
+        {"東京都", "+東京_ +京都_"},
+        {"都", "+都*"},
+        {X80 X10, "+" X80 "*"},
+        {"\xf0\xa0\xae\xb7野", "+20bb7野_"},
+        {"一二三四五六七八九十百千万億兆京東都北西南", "+一二_ +二三_ +三四_ +四五_ +五六_ +六七_ +七八_ +八九_ +九十_ "
+                                                       "+十百_ +百千_ +千万_ +万億_ +億兆_ +兆京_ +京東_"},
+    };
+    struct arena *arena = arena_new(100000);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_string_equal(match_of(arena, cases[i].word), cases[i].match);
+    arena_free(&arena);
+}
+
+static void words_are_split(void **state)
+{
+    (void)state;
+    const char *words[WORDS_MOST];
+    struct arena *arena = arena_new(100000);
+    assert_int_equal(words_of(arena, "+l’école_(2) 東京AI", words), 5);
+    static const char *const expected[] = {"l", "école", "2", "東京", "AI"};
+    for (size_t i = 0; i < 5; i++)
+        assert_string_equal(words[i], expected[i]);
+    assert_int_equal(words_of(arena, " _*\"@ ", words), 0);
+    assert_int_equal(words_of(arena, "a b c d e f g h i j", words), 10);
+    assert_string_equal(words[WORDS_MOST - 1], "h");
+    arena_free(&arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(beside_a_text_stands_what_is_not_indexed),
+        cmocka_unit_test(texts_are_not_joined),
+        cmocka_unit_test(doubles_are_few_and_an_arena_may_be_small),
+        cmocka_unit_test(a_query_asks_for_the_same),
+        cmocka_unit_test(words_are_split),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
