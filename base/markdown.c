@@ -47,18 +47,21 @@ enum { NESTED_MOST = 64 };
 static bool is_too_deep(struct str text)
 {
     size_t opened = 0;
-    bool begins = true;
     for (size_t i = 0; i < text.len; i++) {
         char c = text.data[i];
         bool blank_next = i + 1 == text.len || strchr(" \t\n", text.data[i + 1]) != NULL;
         if (c == '\n') {
-            begins = true;
             opened = 0;
-        } else if (begins && (c == '>' || (blank_next && strchr("-+*.)", c) != NULL && c != '\0'))) {
+        } else if (c == '>' || (blank_next && strchr("-+*.)", c) != NULL && c != '\0')) {
             if (++opened > NESTED_MOST)
                 return true;
         } else if (strchr(" \t0123456789.)", c) == NULL || c == '\0') {
-            begins = false;
+            /* The text of the line has begun. */
+            const char *end = memchr(text.data + i, '\n', text.len - i);
+            if (end == NULL)
+                return false;
+            i = (size_t)(end - text.data);
+            opened = 0;
         }
     }
     return false;

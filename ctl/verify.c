@@ -37,8 +37,8 @@ struct verify {
     struct progress progress;
     struct log_head head;
     int64_t from, position, bus_last;
-    int64_t *compared; /* rows, by read model */
-    unsigned char hash[SHA256_SIZE];
+    int64_t *compared;               /* rows, by read model */
+    unsigned char hash[SHA256_SIZE]; /* of the last event; the reading thread's while there is one */
     bool different;
 };
 
@@ -92,6 +92,29 @@ static int find_start(struct verify *v, struct err *err)
     return 0;
 }
 
+/* The chain, in the thread that reads. */
+static int check_chain(void *context, struct event_list *list, struct err *err)
+{
+    unsigned char digest[SHA256_SIZE], hash[SHA256_SIZE];
+    struct verify *v = context;
+    for (size_t i = 0; i < list->count; i++) {
+        const struct envelope *event = &list->events[i];
+        const char *fault = NULL;
+        event_digest(event, digest);
+        event_chain(v->hash, event->digest, hash);
+        if (memcmp(digest, event->digest, SHA256_SIZE) != 0)
+            fault = "the event does not match its digest";
+        else if (memcmp(hash, event->hash, SHA256_SIZE) != 0)
+            fault = "the hash does not follow from the one before";
+        if (fault != NULL) {
+            list->count = i;
+            return fail(err, ERR_DAMAGED, "position %" PRId64 ": %s", event->position, fault);
+        }
+        memcpy(v->hash, hash, SHA256_SIZE);
+    }
+    return 0;
+}
+
 static int open_all(struct verify *v, struct err *err)
 {
     v->arena = arena_new(512 * 1024 * 1024);
@@ -102,7 +125,7 @@ static int open_all(struct verify *v, struct err *err)
     if (bus_open(&v->bus, &v->ctl->conf, err) != 0 || bus_await(v->bus, err) != 0 || take_snapshot(v, err) != 0 ||
         find_start(v, err) != 0 || bus_last(v->bus, &v->bus_last, err) != 0)
         return -1;
-    if (ahead_open(&v->ahead, &v->ctl->conf, v->position, v->head.position, CHUNK, err) != 0)
+    if (ahead_open(&v->ahead, &v->ctl->conf, v->position, v->head.position, CHUNK, check_chain, v, err) != 0)
         return -1;
     progress_start(&v->progress, "verify", v->position, v->head.position);
     return v->bus_last >= v->from ? bus_subscribe(v->bus, v->from, &v->feed, err) : 0;
@@ -131,24 +154,6 @@ static int check_bus(struct verify *v, const struct envelope *event, struct err 
     if (got > 0)
         return 0;
     return err->kind == ERR_MALFORMED ? differs(v, err) : -1;
-}
-
-static int check_event(struct verify *v, const struct envelope *event, struct err *err)
-{
-    unsigned char digest[SHA256_SIZE], hash[SHA256_SIZE];
-    event_digest(event, digest);
-    if (memcmp(digest, event->digest, SHA256_SIZE) != 0) {
-        fail(err, ERR_CONFLICT, "position %" PRId64 ": the event does not match its digest", event->position);
-        return differs(v, err);
-    }
-    event_chain(v->hash, event->digest, hash);
-    if (memcmp(hash, event->hash, SHA256_SIZE) != 0) {
-        fail(err, ERR_CONFLICT, "position %" PRId64 ": the hash does not follow from the one before", event->position);
-        return differs(v, err);
-    }
-    memcpy(v->hash, hash, SHA256_SIZE);
-    v->position = event->position;
-    return check_bus(v, event, err);
 }
 
 /* The state before its first event of this chunk: kept, or folded anew, or that of a stream without events. */
@@ -201,21 +206,24 @@ static int compare_row(struct verify *v, struct touched *item, struct err *err)
 static int check_sides(struct verify *v, const struct touched_list *touched, struct err *err)
 {
     const char **ids = arena_alloc(v->arena, (touched->count + 1) * sizeof *ids);
-    if (ids == NULL)
+    const void **states = arena_alloc(v->arena, (touched->count + 1) * sizeof *states);
+    if (ids == NULL || states == NULL)
         return fail(err, ERR_UNAVAILABLE, "no room for ids");
     for (size_t m = 0; m < MODEL.read_model_count; m++) {
         const struct read_model *rows = MODEL.read_models[m];
-        struct sql_rows found;
+        struct sides_difference found;
         size_t count = 0;
         for (size_t i = 0; i < touched->count; i++)
-            if (touched->items[i].done && touched->items[i].rows == rows)
+            if (touched->items[i].done && touched->items[i].rows == rows) {
+                states[count] = touched->items[i].state;
                 ids[count++] = touched->items[i].id;
-        if (sides_check(v->ctl->db, v->arena, rows, ids, count, &found, err) != 0)
+            }
+        if (sides_check(v->ctl->db, v->arena, rows, states, ids, count, &found, err) != 0)
             return -1;
-        if (found.count == 0)
+        if (found.id == NULL)
             continue;
         fail(err, ERR_CONFLICT, "read model %s, %s: what follows from its row (%s) is not what the log says",
-             rows->name, SQL_CELL(&found, 0, 0).data, SQL_CELL(&found, 0, 1).data);
+             rows->name, found.id, found.side->name);
         return differs(v, err);
     }
     return 0;
@@ -260,8 +268,9 @@ static int check_log(struct verify *v, struct err *err)
             return differs(v, err);
         }
         for (size_t i = 0; i < list.count; i++)
-            if (check_event(v, &list.events[i], err) != 0)
+            if (check_bus(v, &list.events[i], err) != 0)
                 return -1;
+        v->position += (int64_t)list.count;
         if (fold_chunk(v, &list, err) != 0)
             return -1;
         progress_at(&v->progress, v->position);

@@ -5,6 +5,7 @@
 #include "domain/article.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void add_text(struct buf *buf, const char *name, struct str text)
@@ -144,39 +145,13 @@ static bool text_moved(const void *before, const void *after)
            !same_text(a->content.lead, b->content.lead) || !same_text(a->content.content, b->content.content);
 }
 
-/* Tags of one statement: so few sizes that all of them stay prepared. */
-static size_t tags_at_once(size_t left)
+static int by_bytes(const void *a, const void *b)
 {
-    size_t size = 1;
-    while (size < left && size < 16)
-        size *= 2;
-    return size;
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* One statement for this many places, the last tag repeated where there are fewer. */
-static void insert_some_tags(struct sql_batch *batch, const struct article *article, struct json_object *tags,
-                             size_t from, size_t places)
-{
-    struct arena *arena = sql_batch_arena(batch);
-    struct sql_arg args[16 * 4];
-    struct buf text;
-    buf_init(&text, arena);
-    buf_puts(&text, "INSERT INTO articles_tags (id, tag, status, author_id) VALUES ");
-    for (size_t i = 0; i < places; i++) {
-        size_t last = json_object_array_length(tags) - 1;
-        struct json_object *tag = json_object_array_get_idx(tags, from + i < last ? from + i : last);
-        buf_puts(&text, i > 0 ? ", (?, ?, ?, ?)" : "(?, ?, ?, ?)");
-        args[4 * i] = SQL_TEXT(article->id);
-        args[4 * i + 1] = SQL_TEXT(arena_copy_z(arena, json_object_get_string(tag)));
-        args[4 * i + 2] = SQL_TEXT(article->status);
-        args[4 * i + 3] = SQL_TEXT(article->author_id);
-    }
-    buf_puts(&text, " ON DUPLICATE KEY UPDATE tag = VALUES(tag)");
-    buf_add(&text, "", 1);
-    sql_batch_add(batch, text.failed ? "" : text.data, args, 4 * places);
-}
-
-static void insert_tags(struct sql_batch *batch, const void *state)
+/* Each of them once, whatever a log may hold. */
+static void tag_rows(const void *state, struct side_rows *rows)
 {
     const struct article *article = state;
     struct err err;
@@ -184,36 +159,43 @@ static void insert_tags(struct sql_batch *batch, const void *state)
         return;
     struct json_object *tags = json_read(article->content.tags.data, article->content.tags.len, &err);
     size_t count = json_object_is_type(tags, json_type_array) ? json_object_array_length(tags) : 0;
-    for (size_t at = 0, places; at < count; at += places)
-        insert_some_tags(batch, article, tags, at, places = tags_at_once(count - at));
+    const char **sorted = arena_alloc(rows->arena, (count + 1) * sizeof *sorted);
+    rows->failed = rows->failed || sorted == NULL;
+    for (size_t i = 0; i < count && !rows->failed; i++) {
+        const char *tag = json_object_get_string(json_object_array_get_idx(tags, i));
+        sorted[i] = arena_copy_z(rows->arena, tag != NULL ? tag : "");
+        rows->failed = sorted[i] == NULL;
+    }
+    if (count > 1 && !rows->failed)
+        qsort(sorted, count, sizeof *sorted, by_bytes);
+    for (size_t i = 0; i < count && !rows->failed; i++)
+        if (i == 0 || strcmp(sorted[i], sorted[i - 1]) != 0)
+            side_rows_add(rows, (const struct str[]){str_of(article->id), str_of(sorted[i]), str_of(article->status),
+                                                     str_of(article->author_id)});
     json_object_put(tags);
 }
 
-static void insert_text(struct sql_batch *batch, const void *state)
+static void search_rows(const void *state, struct side_rows *rows)
 {
     const struct article *article = state;
     if (is_published(article))
-        sql_batch_add(batch, "INSERT INTO articles_search (id, title, lead, content, extra) VALUES (?, ?, ?, ?, ?)",
-                      SQL_ARGS(SQL_TEXT(article->id), SQL_STR(article->content.title), SQL_STR(article->content.lead),
-                               SQL_STR(article->content.content), SQL_STR(article->extra)));
+        side_rows_add(rows, (const struct str[]){str_of(article->id), article->content.title, article->content.lead,
+                                                 article->content.content, article->extra});
 }
 
 static const struct side SIDES[] = {
     {
         .name = "articles_tags",
         .columns = "id, tag, status, author_id",
-        .exact = "id, tag, status, author_id",
-        .select = "SELECT DISTINCT id, tag, status, author_id FROM %s, JSON_TABLE(tags, '$[*]' COLUMNS (tag "
-                  "VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin PATH '$')) AS found WHERE id",
-        .insert = insert_tags,
+        .column_count = 4,
+        .rows = tag_rows,
         .moved = tags_moved,
     },
     {
         .name = "articles_search",
         .columns = "id, title, lead, content, extra",
-        .exact = "id, BINARY title, BINARY lead, BINARY content, BINARY extra",
-        .select = "SELECT id, title, lead, content, extra FROM %s WHERE status = 'published' AND id",
-        .insert = insert_text,
+        .column_count = 5,
+        .rows = search_rows,
         .moved = text_moved,
         .late = "FULLTEXT KEY search (title, lead, content, extra)",
         .late_key = "search",

@@ -16,6 +16,8 @@ struct ahead {
     struct sql *db;
     int64_t after, upto;
     size_t size;
+    ahead_inspector inspect;
+    void *context;
     pthread_t thread;
     bool runs;
 
@@ -38,7 +40,7 @@ static int read_chunk(struct ahead *ahead, struct chunk *chunk, struct err *err)
     size_t limit = left < (int64_t)ahead->size ? (size_t)left : ahead->size;
     int status = eventlog_read(ahead->db, chunk->arena, ahead->after, limit, &chunk->list, err);
     ahead->after += (int64_t)chunk->list.count;
-    return status;
+    return status == 0 && ahead->inspect != NULL ? ahead->inspect(ahead->context, &chunk->list, err) : status;
 }
 
 static void *read_main(void *context)
@@ -70,7 +72,7 @@ static void *read_main(void *context)
 }
 
 int ahead_open(struct ahead **ahead, const struct conf *conf, int64_t after, int64_t upto, size_t chunk,
-               struct err *err)
+               ahead_inspector inspect, void *context, struct err *err)
 {
     struct ahead *a = *ahead = calloc(1, sizeof *a);
     if (a == NULL)
@@ -78,6 +80,8 @@ int ahead_open(struct ahead **ahead, const struct conf *conf, int64_t after, int
     a->after = after;
     a->upto = upto;
     a->size = chunk;
+    a->inspect = inspect;
+    a->context = context;
     pthread_mutex_init(&a->lock, NULL);
     pthread_cond_init(&a->changed, NULL);
     for (int i = 0; i < 2; i++)

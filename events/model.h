@@ -21,6 +21,7 @@
 #include "base/buf.h"
 #include "base/conf.h"
 #include "events/event.h"
+#include "events/side_rows.h"
 #include "sql/db.h"
 
 struct command_type;
@@ -38,12 +39,10 @@ enum column_type {
  */
 struct side {
     const char *name;    /* sorts after that of the read model: see rebuild_switch.c */
-    const char *columns; /* «id, tag» */
-    const char *exact;   /* the same, as bytes: for comparing */
-    const char
-        *select; /* gives the columns from %s, the read model's table; ends in «… AND id», with no alias for it */
-    /* Adds a statement that inserts the rows of one state: the same rows, without reading the table again. */
-    void (*insert)(struct sql_batch *batch, const void *state);
+    const char *columns; /* «id, tag», texts */
+    size_t column_count;
+    /* Adds the rows of one state, in the order of these columns; pure. */
+    void (*rows)(const void *state, struct side_rows *rows);
     /* Whether the rows of one state differ from those of another; of the zero state there are none. */
     bool (*moved)(const void *before, const void *after);
     const char *late, *late_key; /* a key that is added to a table that is full, for that is faster; NULL: none */
@@ -56,7 +55,7 @@ struct column {
     bool derived;  /* by derive, from the others; these come last */
 };
 
-enum { COLUMNS_MOST = 32 };
+enum { COLUMNS_MOST = 32, SIDES_MOST = 4 };
 
 struct read_model {
     const char *name;             /* «articles»: the table, and the switch in [features] */
@@ -151,7 +150,5 @@ void row_values(const struct read_model *model, const void *state, struct arena 
  * before: a zero state for a new row.
  */
 void row_write(const struct read_model *model, struct sql_batch *batch, const void *before, const void *state);
-
-/* The side's SELECT from a table of the read model; what follows is to choose ids: « = ?», « IN (…)». */
 
 #endif

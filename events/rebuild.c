@@ -114,6 +114,15 @@ static int clear_leftovers(struct rebuild *r, struct err *err)
     return 0;
 }
 
+/* What is in the log by now is read by a thread. */
+static int read_ahead(struct rebuild *r, struct err *err)
+{
+    struct log_head head;
+    if (eventlog_head(r->db, r->arena, &head, err) != 0)
+        return -1;
+    return ahead_open(&r->ahead, r->conf, r->position, head.position, CHUNK, NULL, NULL, err);
+}
+
 int rebuild_open(struct rebuild **rebuild, const struct conf *conf, const struct model *model,
                  const struct read_model *const *models, struct err *err)
 {
@@ -127,7 +136,7 @@ int rebuild_open(struct rebuild **rebuild, const struct conf *conf, const struct
     r->models = models;
     if (read_program(r->program, err) == 0 && sql_open(&r->db, conf, err) == 0 && lock(r, err) == 0 &&
         clear_leftovers(r, err) == 0 && find_position(r, &r->position, err) == 0 &&
-        (r->position >= 0 || begin_afresh(r, err) == 0))
+        (r->position >= 0 || begin_afresh(r, err) == 0) && read_ahead(r, err) == 0)
         return 0;
     rebuild_close(rebuild);
     return -1;
@@ -137,6 +146,7 @@ void rebuild_close(struct rebuild **rebuild)
 {
     if (*rebuild == NULL)
         return;
+    ahead_close(&(*rebuild)->ahead);
     sql_close(&(*rebuild)->db);
     arena_free(&(*rebuild)->arena);
     free(*rebuild);
@@ -197,17 +207,28 @@ static int note_position(struct rebuild *r, int64_t position, struct err *err)
     return 0;
 }
 
+static int read_chunk(struct rebuild *r, struct event_list *list, struct err *err)
+{
+    *list = (struct event_list){0};
+    if (r->ahead != NULL && ahead_next(r->ahead, list, err) != 0)
+        return -1;
+    if (list->count > 0)
+        return 0;
+    ahead_close(&r->ahead);
+    return eventlog_read(r->db, r->arena, r->position, CHUNK, list, err);
+}
+
 int rebuild_step(struct rebuild *r, struct err *err)
 {
     struct event_list list;
     struct touched_list touched;
     arena_reset(r->arena);
-    if (eventlog_read(r->db, r->arena, r->position, CHUNK, &list, err) != 0)
+    if (read_chunk(r, &list, err) != 0)
         return -1;
     if (list.count == 0)
         return 0;
     int64_t position = list.events[list.count - 1].position;
-    bool near = list.count < NEAR;
+    bool near = r->ahead == NULL && list.count < NEAR;
     if (sql_begin(r->db, err) != 0 || rebuild_fold(r, r->db, &list, &touched, err) != 0 ||
         note_position(r, position, err) != 0 || sql_commit(r->db, err) != 0) {
         sql_rollback(r->db);

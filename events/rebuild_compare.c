@@ -24,6 +24,7 @@ struct comparison {
     char key[64];
     const char **moved; /* sorted: what has events that the shadow has not */
     size_t moved_count;
+    struct side_rows sides[SIDES_MOST]; /* of the shadow's rows of these pages */
 };
 
 static int by_id(const void *a, const void *b)
@@ -90,6 +91,8 @@ static void merge(struct comparison *c, struct page *table, struct page *shadow)
             return;
         const char *key = a == NULL || (b != NULL && strcmp(b, a) < 0) ? b : a;
         const void *there = take(c, table, key), *folded = take(c, shadow, key);
+        for (size_t s = 0; s < c->rows->side_count && folded != NULL; s++)
+            c->rows->sides[s].rows(folded, &c->sides[s]);
         snprintf(c->key, sizeof c->key, "%s", key);
         if (has_moved(c, key))
             continue;
@@ -98,19 +101,24 @@ static void merge(struct comparison *c, struct page *table, struct page *shadow)
     }
 }
 
-/* The sides of the rows after one id and up to another. */
+/* The table's sides beside those of the shadow's rows, for the ids after one and up to another. */
 static int compare_sides(struct comparison *c, const char *after, const char *upto, struct err *err)
 {
-    struct sql_rows found;
     char what[128];
     for (size_t s = 0; s < c->rows->side_count; s++) {
         const struct side *side = &c->rows->sides[s];
-        if (sides_compare(c->r->db, c->pages, side, after, upto, &found, err) != 0)
+        struct side_rows there;
+        const char *last = "";
+        if (c->sides[s].failed)
+            return fail(err, ERR_UNAVAILABLE, "no room to compare");
+        if (sides_range(c->r->db, c->pages, side, after, upto, &there, err) != 0)
             return -1;
+        side_rows_sort(&c->sides[s]);
         snprintf(what, sizeof what, "its rows in %s are not what the log says", side->name);
-        for (size_t i = 0; i < found.count; i++)
-            if (!has_moved(c, SQL_CELL(&found, i, 0).data))
-                rebuild_differs(c->result, c->rows, SQL_CELL(&found, i, 0).data, what);
+        size_t i = 0, j = 0;
+        for (const char *id; (id = side_rows_difference(&c->sides[s], &there, &i, &j)) != NULL; last = id)
+            if (strcmp(id, last) != 0 && !has_moved(c, id))
+                rebuild_differs(c->result, c->rows, id, what);
     }
     return 0;
 }
@@ -130,6 +138,8 @@ static int compare_all(struct comparison *c, struct err *err)
         char after[sizeof c->key];
         memcpy(after, c->key, sizeof after);
         arena_reset(c->pages);
+        for (size_t s = 0; s < c->rows->side_count; s++)
+            c->sides[s] = (struct side_rows){.arena = c->pages, .columns = c->rows->sides[s].column_count};
         if (read_page(c, &table, err) != 0 || read_page(c, &shadow, err) != 0)
             return -1;
         bool last = table.found.count < PAGE && shadow.found.count < PAGE;
@@ -142,15 +152,12 @@ static int compare_all(struct comparison *c, struct err *err)
 
 int rebuild_compare(struct rebuild *r, const struct read_model *rows, struct rebuild_result *result, struct err *err)
 {
-    struct comparison c = {.r = r, .rows = rows, .result = result, .pages = arena_new(256 * 1024 * 1024)};
+    struct comparison c = {.r = r, .rows = rows, .result = result, .pages = arena_new(512 * 1024 * 1024)};
     *result = (struct rebuild_result){0};
     arena_reset(r->arena);
     if (c.pages == NULL)
         return fail(err, ERR_UNAVAILABLE, "no memory");
-    int status = sides_make(r->db, r->arena, rows, err);
-    r->sides = status == 0;
-    if (status == 0)
-        status = sql_begin_snapshot(r->db, err);
+    int status = sql_begin_snapshot(r->db, err);
     if (status == 0)
         status = find_moved(&c, err) != 0 ? -1 : compare_all(&c, err);
     sql_rollback(r->db);

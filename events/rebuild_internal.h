@@ -2,6 +2,7 @@
 #ifndef COURANT_EVENTS_REBUILD_INTERNAL_H
 #define COURANT_EVENTS_REBUILD_INTERNAL_H
 
+#include "events/ahead.h"
 #include "events/rebuild.h"
 #include "events/touched.h"
 
@@ -13,7 +14,8 @@ struct rebuild {
     struct arena *arena; /* for one step */
     char program[2 * SHA256_SIZE + 1];
     int64_t position;
-    bool sides; /* the shadows of the sides are there, and follow */
+    struct ahead *ahead; /* NULL near the end of the log */
+    bool sides;          /* the shadows of the sides are there, and follow */
 };
 
 /* Statements in which every %s is that table's name. */

@@ -200,6 +200,10 @@ static int change_places(struct change *c, struct err *err)
     for (size_t i = 0; i < c->rows->side_count; i++)
         if (strcmp(c->rows->sides[i].name, name) <= 0)
             return fail(err, ERR_INTERNAL, "%s must sort after %s", c->rows->sides[i].name, name);
+    /* The longest step, and until it is done a run that was broken off can be taken up. */
+    if (sides_make(c->r->db, c->texts, c->rows, err) != 0)
+        return -1;
+    c->r->sides = true;
     if (rebuild_forget(c->r, c->rows, err) != 0 || follow(c, err) != 0 || open_connections(c, err) != 0 ||
         rebuild_script(c->locker, err, "CREATE TABLE rebuild_old_%s (nothing INT)", name) != 0)
         return -1;

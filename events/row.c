@@ -184,6 +184,23 @@ static void add_statement(const struct read_model *model, struct buf *buf, bool 
     buf_puts(buf, ")");
 }
 
+enum { SIDE_AT_ONCE = 8 };
+
+static void insert_side(const struct side *side, struct sql_batch *batch, const struct str *cells, size_t rows)
+{
+    struct sql_arg args[SIDE_AT_ONCE * COLUMNS_MOST];
+    struct buf text;
+    buf_init(&text, sql_batch_arena(batch));
+    buf_printf(&text, "INSERT INTO %s (%s) VALUES ", side->name, side->columns);
+    for (size_t i = 0; i < rows * side->column_count; i++) {
+        buf_puts(&text, i % side->column_count > 0 ? ", ?" : i > 0 ? "), (?" : "(?");
+        args[i] = SQL_STR(cells[i]);
+    }
+    buf_puts(&text, ")");
+    buf_add(&text, "", 1);
+    sql_batch_add(batch, text.failed ? "" : text.data, args, rows * side->column_count);
+}
+
 static void side_write(const struct read_model *model, const struct side *side, struct sql_batch *batch,
                        const void *before, const void *state)
 {
@@ -192,7 +209,13 @@ static void side_write(const struct read_model *model, const struct side *side, 
         return;
     if (state_version(model, before) > 0)
         sql_batch_add(batch, arena_printf(sql_batch_arena(batch), "DELETE FROM %s WHERE id = ?", side->name), &id, 1);
-    side->insert(batch, state);
+    struct side_rows rows = {.arena = sql_batch_arena(batch), .columns = side->column_count};
+    side->rows(state, &rows);
+    if (rows.failed)
+        sql_batch_add(batch, "", NULL, 0);
+    for (size_t at = 0; at < rows.count && !rows.failed; at += SIDE_AT_ONCE)
+        insert_side(side, batch, rows.cells + at * rows.columns,
+                    rows.count - at < SIDE_AT_ONCE ? rows.count - at : SIDE_AT_ONCE);
 }
 
 void row_write(const struct read_model *model, struct sql_batch *batch, const void *before, const void *state)

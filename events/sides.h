@@ -7,21 +7,25 @@
 
 #include "events/touched.h"
 
-/* Makes the sides of these streams' rows anew, in the tables «<prefix><name>», from «<prefix><table>». */
+/* Makes the sides of these streams' states anew, in the tables «<prefix><name>». The states are derived. */
 int sides_write(struct sql *db, struct arena *arena, const struct read_model *rows, const char *prefix,
                 const struct touched_list *list, struct err *err);
 
 /* Makes the shadows «rebuild_<name>» of all sides, from the shadow of the table. */
 int sides_make(struct sql *db, struct arena *arena, const struct read_model *rows, struct err *err);
 
-/*
- * Which of these ids have other rows in a side than their row of the table says: ids, with the side's name, or none.
- */
-int sides_check(struct sql *db, struct arena *arena, const struct read_model *rows, const char *const *ids,
-                size_t count, struct sql_rows *found, struct err *err);
+/* id: NULL where there is none. */
+struct sides_difference {
+    const char *id;
+    const struct side *side;
+};
 
-/* The same between the side and its shadow, for the ids after one and up to another. */
-int sides_compare(struct sql *db, struct arena *arena, const struct side *side, const char *after, const char *upto,
-                  struct sql_rows *found, struct err *err);
+/* Looks for a side that has other rows than these states, derived, with these ids, say. */
+int sides_check(struct sql *db, struct arena *arena, const struct read_model *rows, const void *const *states,
+                const char *const *ids, size_t count, struct sides_difference *found, struct err *err);
+
+/* The rows that are in a side for the ids after one and up to another, sorted. */
+int sides_range(struct sql *db, struct arena *arena, const struct side *side, const char *after, const char *upto,
+                struct side_rows *there, struct err *err);
 
 #endif

@@ -7,7 +7,7 @@
 #include <mysql.h>
 
 /* Of a batch, and of one statement. */
-enum { SQL_ARGS_MOST = 256, SQL_PLACES_MOST = 1024 };
+enum { SQL_ARGS_MOST = 256, SQL_PLACES_MOST = 2048 };
 
 /* Prepares text unless it is, sends it, reads every result; rows (NULL: none) are those of the first that has any. */
 int sql_run(struct sql *db, struct arena *arena, const char *text, const struct sql_arg *args, size_t count,

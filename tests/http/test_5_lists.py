@@ -159,6 +159,13 @@ def test_the_next_page_is_one_link(admin):
                         answer.headers["link"])
 
 
+def test_tags_that_differ_by_a_space(stack, admin):
+    tag = f"space-{stack.head}"
+    one, two = (admin.article(title, tags=tags) for title, tags in (("One", [tag, f"{tag} "]), ("Two", [f"{tag} "])))
+    assert (one.status, two.status) == (201, 201)
+    assert titles(admin, f"tag={tag}") == ["One"] and titles(admin, f"tag={tag}%20") == ["Two", "One"]
+
+
 def test_search_follows_changes(stack, admin):
     nobody, word = stack.client(), f"zebra{stack.head}"
     made = admin.article("Followed", content=f"A {word} here.")
