@@ -54,8 +54,8 @@ static void make_event(struct arena *arena, struct envelope *event, const char *
         version == 1
             ? arena_printf(arena,
                            "{\"id\":\"%s\",\"title\":\"Bench\",\"subtitle\":\"\",\"lead\":\"A lead\",\"content\":%s,"
-                           "\"tags\":[\"a\"],\"author\":{\"id\":\"01a2071b-f843-7645-a001-b20b639515c1\","
-                           "\"username\":\"bench\"},\"slug\":\"bench-%s\"}",
+                           "\"tags\":[\"a\"],\"author\":{\"id\":\"01a2071b-f843-7645-a001-b20b639515c1\"},"
+                           "\"slug\":\"bench-%s\"}",
                            article, content_json, article)
             : arena_printf(arena, "{\"id\":\"%s\",\"revision\":1}", article));
     event->schema = version == 1 ? 2 : 1;

@@ -22,7 +22,7 @@ enum { ARENA_LIMIT = 4 * 1024 * 1024, CONTENT = 900, ROUNDS_MOST = 99, STATEMENT
 
 /* ---- the values of one append ---------------------------------------------------------------------------------- */
 
-enum { ARTICLE = 0, ARTICLE_VALUES = 13, EVENT_VALUES = 9, FIRST = 13, SECOND = 22, VALUES = 31 };
+enum { ARTICLE = 0, ARTICLE_VALUES = 12, EVENT_VALUES = 9, FIRST = 12, SECOND = 21, VALUES = 30 };
 
 struct job {
     char article[ID_TEXT], stream[64], moment[CLOCK_TEXT], content[CONTENT + 1];
@@ -55,7 +55,7 @@ static void make_event(struct job *job, struct arena *arena, int i)
     event->data = str_of(
         i == 0 ? arena_printf(arena,
                               "{\"id\":\"%s\",\"title\":\"Bench\",\"subtitle\":\"\",\"lead\":\"A lead\",\"content\":"
-                              "\"%s\",\"tags\":[\"a\"],\"author\":{\"id\":\"%s\",\"username\":\"bench\"}}",
+                              "\"%s\",\"tags\":[\"a\"],\"author\":{\"id\":\"%s\"}}",
                               job->article, job->content, AUTHOR)
                : arena_printf(arena, "{\"id\":\"%s\",\"revision\":1}", job->article));
     event->metadata = STR("{\"user_id\":\"01a2071b-f843-7645-a001-b20b639515c1\",\"session_id\":"
@@ -82,7 +82,7 @@ static void make_job(struct job *job, struct arena *arena)
     job->content[CONTENT] = '\0';
     make_event(job, arena, 0);
     make_event(job, arena, 1);
-    const char *texts[ARTICLE_VALUES] = {job->article, AUTHOR,    "bench", "draft",     "Bench",     "",  "A lead",
+    const char *texts[ARTICLE_VALUES] = {job->article, AUTHOR,    "draft", "Bench",     "",          "A lead",
                                          job->content, "[\"a\"]", NULL,    job->moment, job->moment, NULL};
     for (int i = 0; i < ARTICLE_VALUES; i++) {
         if (texts[i] != NULL)
@@ -90,7 +90,7 @@ static void make_job(struct job *job, struct arena *arena)
         else
             put(&job->values[ARTICLE + i], MYSQL_TYPE_NULL, NULL, 0);
     }
-    put(&job->values[ARTICLE + 9], MYSQL_TYPE_LONGLONG, &job->events[1].version, sizeof job->events[1].version);
+    put(&job->values[ARTICLE + 8], MYSQL_TYPE_LONGLONG, &job->events[1].version, sizeof job->events[1].version);
 }
 
 /* ---- the forms ------------------------------------------------------------------------------------------------- */
@@ -100,7 +100,7 @@ static void make_job(struct job *job, struct arena *arena)
  * of an event. What a mark becomes is up to the form: places, literals or a procedure's parameters.
  */
 #define INSERT_ARTICLE                                                                                                 \
-    "INSERT INTO articles (id, author_id, author_name, status, title, subtitle, lead, content, tags, version, "        \
+    "INSERT INTO articles (id, author_id, status, title, subtitle, lead, content, tags, version, "                     \
     "created_at, updated_at, published_at) VALUES ($a)"
 #define INSERT_EVENT                                                                                                   \
     "INSERT INTO events (position, id, stream, version, type, audience, data, metadata, recorded_at, digest, hash) "   \

@@ -37,8 +37,7 @@ static struct str content(struct generator *g, const struct written *article, bo
         arena_printf(g->arena,
                      "{\"id\":\"%s\",\"title\":\"Article %d of a bench\",\"subtitle\":\"\",\"lead\":\"A lead\","
                      "\"content\":\"%s\",\"tags\":[\"a\",\"bench\"]%s}",
-                     article->id, article->version, text,
-                     is_new ? ",\"author\":{\"id\":\"" AUTHOR "\",\"username\":\"bench\"}" : ""));
+                     article->id, article->version, text, is_new ? ",\"author\":{\"id\":\"" AUTHOR "\"}" : ""));
 }
 
 static bool write_event(struct generator *g, struct written *article, const char *type, struct str data)

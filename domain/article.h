@@ -27,17 +27,24 @@ struct article_content {
 
 /* The row, and the state that the events make. */
 struct article {
-    const char *id, *author_id, *author_name, *status, *slug;
+    const char *id, *author_id, *status, *slug;
     struct article_content content;
     int64_t version, revision;
     int64_t slug_kept; /* 1: it was public once */
     int64_t created_at, updated_at;
     int64_t published_at; /* INT64_MIN where it is no longer, or never was; a deleted one that was public keeps it */
     /*
-     * Derived: the article as JSON without content and html, and these two, «"content":…,"html":…»; what the search
-     * needs beside the text of what is published (base/words.h).
+     * Derived: the article as JSON without author, content and html, and the latter two, «"content":…,"html":…»; what
+     * the search needs beside the text of what is published (base/words.h).
      */
     struct str summary, rest, extra;
+    /* Not of the row: a name is its user's, who may change it or have it erased. Only a command reads it. */
+    const char *author_name;
+};
+
+/* name: NULL for one who has none any more. */
+struct article_author {
+    const char *id, *name;
 };
 
 int article_created(void *state, const struct envelope *event, struct arena *arena, struct err *err);
@@ -59,8 +66,9 @@ extern const upcaster ARTICLE_PUBLISHED_UP[];
 bool article_public(const struct article *article);
 bool article_visible(const struct article *article, const struct actor *reader);
 
-/* An article as it is sent: the derived columns, joined. */
-void article_json(struct buf *buf, struct str summary, struct str rest);
+/* An article as it is sent: the derived columns and its author, joined; without content and html where rest is empty.
+ */
+void article_json(struct buf *buf, struct str summary, struct article_author author, struct str rest);
 
 /*
  * A slug for a title. clashes: how many shorter ones were taken; the more, the more digits of the id it has. Pure. NULL

@@ -55,14 +55,10 @@ int article_event_content(const struct envelope *event, struct arena *arena, str
 
 static bool take_author(struct article *article, const struct str *raw, const char *stream, struct arena *arena)
 {
-    static const char *const names[] = {"id", "username"};
-    struct str author[2];
-    json_members(raw[AUTHOR], names, author, 2);
     article->id = arena_copy_z(arena, stream + strlen("article-"));
-    article->author_id = json_text(arena, author[0]).data;
-    article->author_name = json_text(arena, author[1]).data;
+    article->author_id = json_text(arena, json_member(raw[AUTHOR], "id")).data;
     article->slug = json_text(arena, raw[SLUG]).data;
-    return article->id != NULL && article->slug != NULL && article->author_id != NULL && article->author_name != NULL;
+    return article->id != NULL && article->slug != NULL && article->author_id != NULL;
 }
 
 int article_created(void *state, const struct envelope *event, struct arena *arena, struct err *err)

@@ -27,10 +27,7 @@ static struct str created(const struct command *command, const struct article_co
     const char *slug = article_new_slug(command, content->title, command->new_id, public);
     buf_init(&buf, command->arena);
     article_content_json(&buf, command->new_id, content);
-    buf_printf(&buf, ",\"slug\":\"%s\",\"author\":{\"id\":\"%s\",\"username\":", slug != NULL ? slug : "",
-               command->actor->user_id);
-    buf_json_z(&buf, command->actor->username);
-    buf_puts(&buf, "}}");
+    buf_printf(&buf, ",\"slug\":\"%s\",\"author\":{\"id\":\"%s\"}}", slug != NULL ? slug : "", command->actor->user_id);
     return buf_str(&buf);
 }
 

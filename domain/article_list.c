@@ -16,6 +16,9 @@
 
 enum { ARGS_MOST = 64 };
 
+/* The same author's, one row after the other, is looked up once. */
+#define AUTHOR "(SELECT u.username FROM users AS u WHERE u.id = a.author_id)"
+
 struct query {
     struct arena *arena;
     struct buf text;
@@ -127,7 +130,7 @@ static bool drafts_of(const struct actor *reader, const struct article_filter *f
  */
 static void add_two_ranges(struct query *query, const char *drafts_author)
 {
-    buf_puts(&query->text, "SELECT a.id, a.summary FROM ((");
+    buf_puts(&query->text, "SELECT a.id, a.summary, a.author_id, " AUTHOR " FROM ((");
     add_range(query, "published", query->filter->author);
     buf_puts(&query->text, ") UNION ALL (");
     add_range(query, "draft", drafts_author);
@@ -143,7 +146,7 @@ static bool compose(struct query *query, const struct actor *reader)
         (filter->status == NULL || strcmp(filter->status, "draft") == 0) && drafts_of(reader, filter, &author);
     bool published = filter->status == NULL || strcmp(filter->status, "published") == 0;
     buf_init(&query->text, query->arena);
-    query->columns = published && drafts ? "" : ", a.summary";
+    query->columns = published && drafts ? "" : ", a.summary, a.author_id, " AUTHOR;
     if (published && drafts)
         add_two_ranges(query, author);
     else if (published || drafts)
@@ -176,13 +179,15 @@ int article_list(const struct reading *reading, const struct article_filter *fil
          sql_select(reading->db, arena, query.text.data, query.args, query.count, &rows, err) != 0))
         return -1;
     page->summaries = arena_alloc(arena, (rows.count + 1) * sizeof *page->summaries);
-    if (page->summaries == NULL || query.text.failed)
+    page->authors = arena_alloc(arena, (rows.count + 1) * sizeof *page->authors);
+    if (page->summaries == NULL || page->authors == NULL || query.text.failed)
         return fail(err, ERR_INTERNAL, "no room for %zu articles", rows.count);
     page->more = rows.count > filter->limit;
     if (rows.count > 1)
         qsort(rows.cells, rows.count, rows.columns * sizeof *rows.cells, newest_first);
     for (size_t i = 0; i < rows.count && i < filter->limit; i++) {
         page->last = SQL_CELL(&rows, i, 0).data;
+        page->authors[page->count] = (struct article_author){SQL_CELL(&rows, i, 2).data, SQL_CELL(&rows, i, 3).data};
         page->summaries[page->count++] = SQL_CELL(&rows, i, 1);
     }
     return 0;

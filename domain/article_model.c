@@ -14,7 +14,7 @@ static void add_text(struct buf *buf, const char *name, struct str text)
     buf_json(buf, text.data, text.len);
 }
 
-/* Without the last brace. */
+/* Without the last brace, and without the author, whose name is not the article's. */
 static void add_members(struct buf *buf, const struct article *article)
 {
     buf_printf(buf, "{\"id\":\"%s\"", article->id);
@@ -25,9 +25,7 @@ static void add_members(struct buf *buf, const struct article *article)
     add_text(buf, "lead", article->content.lead);
     buf_puts(buf, ",\"tags\":");
     buf_add(buf, article->content.tags.data, article->content.tags.len);
-    buf_printf(buf, ",\"author\":{\"id\":\"%s\",\"username\":", article->author_id);
-    buf_json_z(buf, article->author_name);
-    buf_printf(buf, "},\"status\":\"%s\"", article->status);
+    buf_printf(buf, ",\"status\":\"%s\"", article->status);
     buf_puts(buf, ",\"published_at\":");
     buf_moment(buf, article->published_at);
     buf_printf(buf, ",\"version\":%" PRId64, article->version);
@@ -37,26 +35,32 @@ static void add_members(struct buf *buf, const struct article *article)
     buf_moment(buf, article->updated_at);
 }
 
-void article_json(struct buf *buf, struct str summary, struct str rest)
+void article_json(struct buf *buf, struct str summary, struct article_author author, struct str rest)
 {
     if (summary.len == 0)
         return;
     buf_add(buf, summary.data, summary.len - 1);
-    buf_puts(buf, ",");
+    buf_printf(buf, ",\"author\":{\"id\":\"%s\",\"username\":", author.id);
+    author.name != NULL ? buf_json_z(buf, author.name) : buf_puts(buf, "null");
+    buf_puts(buf, rest.len > 0 ? "}," : "}");
     buf_add(buf, rest.data, rest.len);
     buf_puts(buf, "}");
 }
 
-static void json(struct buf *buf, const void *state)
+static void json(struct buf *buf, const void *state, const struct actor *actor)
 {
     const struct article *article = state;
-    article_json(buf, article->summary, article->rest);
+    struct article_author author = {article->author_id, article->author_name};
+    if (author.name == NULL && actor->user_id != NULL && strcmp(actor->user_id, author.id) == 0)
+        author.name = actor->username;
+    article_json(buf, article->summary, author, article->rest);
 }
 
 static void whole_json(struct buf *buf, const void *state)
 {
     const struct article *article = state;
     add_members(buf, article);
+    buf_printf(buf, ",\"author\":{\"id\":\"%s\"}", article->author_id);
     add_text(buf, "content", article->content.content);
     buf_printf(buf, ",\"slug_kept\":%s,\"revision\":%" PRId64 "}", article->slug_kept != 0 ? "true" : "false",
                article->revision);
@@ -212,7 +216,6 @@ static const struct side SIDES[] = {
 static const struct column COLUMNS[] = {
     COLUMN(id, COLUMN_TEXT),
     COLUMN(author_id, COLUMN_TEXT),
-    COLUMN(author_name, COLUMN_TEXT),
     COLUMN(status, COLUMN_TEXT),
     COLUMN(slug, COLUMN_TEXT),
     COLUMN(slug_kept, COLUMN_NUMBER),
@@ -240,6 +243,8 @@ const struct read_model ARTICLES = {
     .columns = COLUMNS,
     .column_count = sizeof COLUMNS / sizeof COLUMNS[0],
     .state_size = sizeof(struct article),
+    .lookup = "(SELECT u.username FROM users AS u WHERE u.id = author_id)",
+    .lookup_offset = offsetof(struct article, author_name),
     .json = json,
     .whole_json = whole_json,
     .audience = audience,

@@ -15,9 +15,9 @@
 
 #define VIEW                                                                                                           \
     "SELECT id, author_id, status, version, published_at, updated_at, IF(version = ?, NULL, summary), IF(version = "   \
-    "?, NULL, rest) FROM articles WHERE "
+    "?, NULL, rest), (SELECT u.username FROM users AS u WHERE u.id = author_id) FROM articles WHERE "
 
-enum { OF_ID, OF_AUTHOR, OF_STATUS, OF_VERSION, OF_PUBLISHED, OF_UPDATED, OF_SUMMARY, OF_REST };
+enum { OF_ID, OF_AUTHOR, OF_STATUS, OF_VERSION, OF_PUBLISHED, OF_UPDATED, OF_SUMMARY, OF_REST, OF_NAME };
 
 static const char *const BY_ID = VIEW "id = ?";
 static const char *const BY_SLUG = VIEW "slug = ?";
@@ -59,6 +59,7 @@ static int look_up(const struct reading *reading, const char *name, int64_t know
     view->updated_at = clock_parse(SQL_CELL(&rows, 0, OF_UPDATED).data, SQL_CELL(&rows, 0, OF_UPDATED).len);
     view->summary = SQL_CELL(&rows, 0, OF_SUMMARY);
     view->rest = SQL_CELL(&rows, 0, OF_REST);
+    view->author = (struct article_author){article.author_id, SQL_CELL(&rows, 0, OF_NAME).data};
     if (admit(&article, reading->reader, err) != 0)
         return -1;
     if (view->summary.data != NULL && view->summary.len == 0)
@@ -100,10 +101,10 @@ int article_find_as_of(const struct reading *reading, const char *name, int64_t 
     return 0;
 }
 
-static const char *const FEED =
-    "SELECT id, slug, author_name, title, lead, rest, published_at, updated_at FROM articles "
-    "FORCE INDEX (newest) WHERE status = 'published' ORDER BY published_at DESC, id DESC "
-    "LIMIT ?";
+static const char *const FEED = "SELECT id, slug, (SELECT u.username FROM users AS u WHERE u.id = author_id), title, "
+                                "lead, rest, published_at, updated_at FROM articles "
+                                "FORCE INDEX (newest) WHERE status = 'published' ORDER BY published_at DESC, id DESC "
+                                "LIMIT ?";
 
 int article_feed(const struct reading *reading, struct article_entry entries[ARTICLE_FEED], size_t *count,
                  int64_t *position, struct err *err)

@@ -18,6 +18,7 @@ struct article_view {
     int64_t position; /* of the log; what is shown has in it at least all up to there */
     int64_t version, updated_at;
     struct str summary, rest; /* {NULL, 0} where the version is the known one */
+    struct article_author author;
 };
 
 /*
@@ -48,6 +49,7 @@ struct article_page {
     size_t count;
     bool more;
     const char *last; /* the id of the last one */
+    struct article_author *authors;
     struct str *summaries;
 };
 

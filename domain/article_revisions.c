@@ -50,11 +50,10 @@ static int open_history(struct history *history, const struct reading *reading, 
     *position = view.position;
     if (status != 0)
         return -1;
-    *history =
-        (struct history){.db = reading->db,
-                         .arena = arena,
-                         .stream = arena_printf(arena, "article-%s", id),
-                         .author_id = json_text(arena, json_member(json_member(view.summary, "author"), "id")).data};
+    *history = (struct history){.db = reading->db,
+                                .arena = arena,
+                                .stream = arena_printf(arena, "article-%s", id),
+                                .author_id = view.author.id};
     if (history->stream == NULL || history->author_id == NULL)
         return fail(err, ERR_INTERNAL, "no room for an article's history");
     bool is_author = reader->user_id != NULL && strcmp(reader->user_id, history->author_id) == 0;

@@ -19,8 +19,9 @@ static void add_members(struct buf *buf, const struct user *user)
     buf_moment(buf, user->updated_at);
 }
 
-static void json(struct buf *buf, const void *state)
+static void json(struct buf *buf, const void *state, const struct actor *actor)
 {
+    (void)actor;
     add_members(buf, state);
     buf_puts(buf, "}");
 }

@@ -168,7 +168,10 @@ static int load(const struct work *work, void *state, struct err *err)
         return -1;
     if (rows.count != 1)
         return fail(err, ERR_ABSENT, "There is no such %s.", work->rows->category);
+    const char *found = work->rows->lookup != NULL ? SQL_CELL(&rows, 0, --rows.columns).data : NULL;
     row_state(work->rows, &rows, 0, state);
+    if (found != NULL)
+        memcpy((char *)state + work->rows->lookup_offset, &found, sizeof found);
     return 0;
 }
 

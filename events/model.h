@@ -20,6 +20,7 @@
 
 #include "base/buf.h"
 #include "base/conf.h"
+#include "events/actor.h"
 #include "events/event.h"
 #include "events/side_rows.h"
 #include "sql/db.h"
@@ -66,8 +67,12 @@ struct read_model {
     const struct column *columns; /* the first is the id, COLUMN_TEXT; one is named version, COLUMN_NUMBER */
     size_t column_count;
     size_t state_size;
-    /* The state as a client sees it, and all that the row holds, for the imported event. */
-    void (*json)(struct buf *buf, const void *state);
+    /* What a command reads beside the row, for json: an SQL expression, and the member (a text) for it. NULL: nothing.
+     */
+    const char *lookup;
+    size_t lookup_offset;
+    /* The state as the one who has changed it sees it, and all that the row holds, for the imported event. */
+    void (*json)(struct buf *buf, const void *state, const struct actor *actor);
     void (*whole_json)(struct buf *buf, const void *state);
     /* Who may see an event of a thing in this state (events/actor.h); NULL when the arena is exhausted. */
     const char *(*audience)(const void *state, struct arena *arena);
@@ -136,7 +141,7 @@ int state_derive(const struct read_model *model, void *state, struct arena *aren
 
 /* «SELECT <columns> FROM <table> <rest>»; NULL when the arena is exhausted. */
 const char *row_select(const struct read_model *model, struct arena *arena, const char *table, const char *rest);
-/* The same without the derived columns. */
+/* The same without the derived columns, but with what is looked up at the end. */
 const char *row_select_state(const struct read_model *model, struct arena *arena, const char *table, const char *rest);
 
 /* A row of such a SELECT as a state, whose texts are those of the rows. */

@@ -115,6 +115,8 @@ static const char *select_text(const struct read_model *model, struct arena *are
     buf_init(&buf, arena);
     for (size_t i = 0; i < model->column_count && (derived || !model->columns[i].derived); i++)
         buf_printf(&buf, "%s%s", i > 0 ? ", " : "SELECT ", model->columns[i].name);
+    if (!derived && model->lookup != NULL)
+        buf_printf(&buf, ", %s", model->lookup);
     buf_printf(&buf, " FROM %s %s", table, rest);
     buf_add(&buf, "", 1);
     return buf.failed ? NULL : buf.data;

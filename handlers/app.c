@@ -260,7 +260,7 @@ int app_respond(const struct command *command, struct outcome *outcome, struct e
         return 0;
     }
     buf_printf(&headers, "ETag: \"v%" PRId64 "\"\r\n", outcome->version);
-    type->model->json(&body, outcome->state);
+    type->model->json(&body, outcome->state, command->actor);
     outcome->reply = (struct reply){type->creates ? 201 : 200, buf_str(&headers), buf_str(&body)};
     return headers.failed || body.failed ? fail(err, ERR_INTERNAL, "the answer is too large") : 0;
 }

@@ -21,7 +21,7 @@ static void send_view(struct exchange *exchange, const struct article_view *view
         return;
     }
     buf_init(&buf, exchange->arena);
-    article_json(&buf, view->summary, view->rest);
+    article_json(&buf, view->summary, view->author, view->rest);
     http_send_json(exchange->response, 200, buf_str(&buf));
 }
 
@@ -108,7 +108,7 @@ static void send_page(struct exchange *exchange, const struct article_page *page
     buf_puts(&buf, "{\"items\":[");
     for (size_t i = 0; i < page->count; i++) {
         buf_puts(&buf, i > 0 ? "," : "");
-        buf_add(&buf, page->summaries[i].data, page->summaries[i].len);
+        article_json(&buf, page->summaries[i], page->authors[i], STR(""));
     }
     buf_puts(&buf, "]");
     app_end_page(exchange, &buf, page->more ? str_of(page->last) : (struct str){NULL, 0});

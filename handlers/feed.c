@@ -95,7 +95,7 @@ static void add_entry(struct buf *buf, const struct conf *conf, const char *base
     add_time(buf, "published", entry->published_at);
     add_time(buf, "updated", entry->updated_at);
     buf_puts(buf, "<author>");
-    add_element(buf, "name", str_of(entry->author));
+    add_element(buf, "name", str_of(entry->author != NULL ? entry->author : "anonymous"));
     buf_puts(buf, "</author>\n");
     if (entry->lead.len > 0)
         add_element(buf, "summary", entry->lead);

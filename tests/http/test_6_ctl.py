@@ -125,8 +125,8 @@ def test_user_add(stack):
      "DELETE FROM articles_tags WHERE id = 'zzz'", "without it"),
     ("UPDATE articles SET rest = CONCAT(rest, ' ') WHERE id = '{id}'",
      "UPDATE articles SET rest = TRIM(rest) WHERE id = '{id}'", "column rest"),
-    ("UPDATE articles SET author_name = CONCAT(author_name, CHAR(0)) WHERE id = '{id}'",
-     "UPDATE articles SET author_name = REPLACE(author_name, CHAR(0), '') WHERE id = '{id}'", "column author_name"),
+    ("UPDATE articles SET title = CONCAT(title, CHAR(0)) WHERE id = '{id}'",
+     "UPDATE articles SET title = REPLACE(title, CHAR(0), '') WHERE id = '{id}'", "column title"),
     ("UPDATE events SET audience = CONCAT(audience, CHAR(0), 'x') WHERE position = {position}",
      "UPDATE events SET audience = LEFT(audience, LENGTH(audience) - 2) WHERE position = {position}", "position {position}: the event is damaged"),
     ("INSERT INTO events SELECT position + 1, 'ghost', 'ghost', 1, type, audience, data, metadata, recorded_at, digest, hash "

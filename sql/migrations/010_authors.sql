@@ -1,0 +1,3 @@
+-- An author's name is the user's, who may change it or have it erased: it is looked up, and not in the article's row.
+ALTER TABLE articles DROP COLUMN IF EXISTS author_name;
+REPLACE INTO rebuilds (model, position, program) SELECT 'migration:articles', 0, '' FROM articles LIMIT 1;
