@@ -54,6 +54,8 @@ int article_revision_created(void *state, const struct envelope *event, struct a
 int article_published(void *state, const struct envelope *event, struct arena *arena, struct err *err);
 int article_unpublished(void *state, const struct envelope *event, struct arena *arena, struct err *err);
 int article_deleted(void *state, const struct envelope *event, struct arena *arena, struct err *err);
+/* Whether an article is published as an article.imported says. */
+bool article_imported_shows(const struct envelope *event);
 /* What an article.created, .updated or .imported says. */
 int article_event_content(const struct envelope *event, struct arena *arena, struct article_content *content,
                           struct err *err);
@@ -65,6 +67,10 @@ extern const upcaster ARTICLE_PUBLISHED_UP[];
 /* Whether anybody may read it, or could before it was deleted. */
 bool article_public(const struct article *article);
 bool article_visible(const struct article *article, const struct actor *reader);
+
+/* See struct model. One query, if any of the events asks for it. */
+int articles_withdrawn(struct sql *db, struct arena *arena, const struct envelope *events, size_t count,
+                       bool *withdrawn, struct err *err);
 
 /* An article as it is sent: the derived columns and its author, joined; without content and html where rest is empty.
  */

@@ -94,6 +94,11 @@ int article_imported(void *state, const struct envelope *event, struct arena *ar
     return 0;
 }
 
+bool article_imported_shows(const struct envelope *event)
+{
+    return str_is(json_member(event->data, "status"), "\"published\"");
+}
+
 int article_updated(void *state, const struct envelope *event, struct arena *arena, struct err *err)
 {
     struct article *article = state;

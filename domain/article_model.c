@@ -103,12 +103,12 @@ bool article_public(const struct article *article)
            (strcmp(article->status, "deleted") == 0 && article->published_at != INT64_MIN);
 }
 
+/* Its author and editors are named also where everybody is: they see it still when it was withdrawn. */
 static const char *audience(const void *state, struct arena *arena)
 {
     const struct article *article = state;
-    if (article_public(article))
-        return "public";
-    return arena_printf(arena, "user:%s permission:article_edit_any", article->author_id);
+    return arena_printf(arena, "%suser:%s permission:article_edit_any", article_public(article) ? "public " : "",
+                        article->author_id);
 }
 
 bool article_visible(const struct article *article, const struct actor *reader)
@@ -248,6 +248,7 @@ const struct read_model ARTICLES = {
     .json = json,
     .whole_json = whole_json,
     .audience = audience,
+    .imported_shows = article_imported_shows,
     .derive = derive,
     .chosen_key = "slug",
     .sides = SIDES,

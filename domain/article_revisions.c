@@ -136,7 +136,7 @@ static int take_back(const struct history *history, const struct event_list *eve
             *published = true;
         if (!ends_revision(event))
             continue;
-        bool visible = history->sees_drafts || *published || strcmp(event->audience, "public") == 0;
+        bool visible = history->sees_drafts || *published || audience_public(event->audience);
         *published = false;
         if (!visible)
             continue;
@@ -246,7 +246,7 @@ int article_revision_find(const struct reading *reading, const char *id, int64_t
     if (open_history(&history, reading, id, position, err) != 0 ||
         find_end(reading->db, reading->arena, history.stream, number, &end, err) != 0)
         return -1;
-    if (!end.found || !(history.sees_drafts || end.published || strcmp(end.event.audience, "public") == 0))
+    if (!end.found || !(history.sees_drafts || end.published || audience_public(end.event.audience)))
         return fail(err, ERR_ABSENT, "The article has no such revision.");
     return take(&history, &end.event, revision, err) == 0 ? name_editors(&history, revision, 1, err) : -1;
 }

@@ -7,17 +7,17 @@
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
 static const struct event_type EVENTS[] = {
-    {"article.created", &ARTICLES, article_created, 2, ARTICLE_CREATED_UP},
-    {"article.deleted", &ARTICLES, article_deleted, 1, NULL},
-    {"article.imported", &ARTICLES, article_imported, 2, ARTICLE_IMPORTED_UP},
-    {"article.published", &ARTICLES, article_published, 2, ARTICLE_PUBLISHED_UP},
-    {"article.revision_created", &ARTICLES, article_revision_created, 1, NULL},
-    {"article.unpublished", &ARTICLES, article_unpublished, 1, NULL},
-    {"article.updated", &ARTICLES, article_updated, 1, NULL},
-    {"user.imported", &USERS, user_imported, 1, NULL},
-    {"user.logged_in", &USERS, user_logged_in, 1, NULL},
-    {"user.permission_granted", &USERS, user_permission_granted, 1, NULL},
-    {"user.registered", &USERS, user_registered, 1, NULL},
+    {"article.created", &ARTICLES, article_created, 2, ARTICLE_CREATED_UP, EVENT_CONTENT},
+    {"article.deleted", &ARTICLES, article_deleted, 1, NULL, EVENT_WITHDRAWS},
+    {"article.imported", &ARTICLES, article_imported, 2, ARTICLE_IMPORTED_UP, EVENT_CONTENT},
+    {"article.published", &ARTICLES, article_published, 2, ARTICLE_PUBLISHED_UP, EVENT_SHOWS},
+    {"article.revision_created", &ARTICLES, article_revision_created, 1, NULL, EVENT_CONTENT},
+    {"article.unpublished", &ARTICLES, article_unpublished, 1, NULL, EVENT_WITHDRAWS},
+    {"article.updated", &ARTICLES, article_updated, 1, NULL, EVENT_CONTENT},
+    {"user.imported", &USERS, user_imported, 1, NULL, 0},
+    {"user.logged_in", &USERS, user_logged_in, 1, NULL, 0},
+    {"user.permission_granted", &USERS, user_permission_granted, 1, NULL, 0},
+    {"user.registered", &USERS, user_registered, 1, NULL, 0},
 };
 
 static const struct read_model *const READ_MODELS[] = {&ARTICLES, &USERS};
@@ -34,4 +34,5 @@ const struct model MODEL = {
     .read_model_count = COUNT(READ_MODELS),
     .commands = COMMANDS,
     .command_count = COUNT(COMMANDS),
+    .withdrawn = articles_withdrawn,
 };

@@ -26,14 +26,18 @@ bool actor_may(const struct actor *actor, const char *permission)
     return has_word(actor->permissions, strlen(actor->permissions), "", permission);
 }
 
-bool audience_admits(const char *audience, const struct actor *actor)
+bool audience_public(const char *audience)
 {
-    size_t len = strlen(audience);
-    if (has_word(audience, len, "", "public"))
+    return has_word(audience, strlen(audience), "", "public");
+}
+
+bool audience_admits(const char *audience, const struct actor *actor, bool withdrawn)
+{
+    if (!withdrawn && audience_public(audience))
         return true;
     if (actor->user_id == NULL)
         return false;
-    if (has_word(audience, len, "user:", actor->user_id) || actor_may(actor, "audit_read"))
+    if (has_word(audience, strlen(audience), "user:", actor->user_id) || actor_may(actor, "audit_read"))
         return true;
     for (const char *at = audience; (at = strstr(at, "permission:")) != NULL;) {
         char name[64];

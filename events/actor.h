@@ -3,7 +3,8 @@
  *
  * A user's permissions are words with spaces between. An event's audience too is a list of words, of which one must
  * fit: «public» fits everybody, «user:<id>» that user, «permission:<name>» whoever has it; who has «audit_read» sees
- * every event. Live delivery, replay and queries all ask audience_admits.
+ * every event. What an event says of a thing that was withdrawn since (events/model.h) is no longer for everybody:
+ * «public» does not count then, the other words do. Live delivery and replay ask audience_admits.
  */
 #ifndef COURANT_EVENTS_ACTOR_H
 #define COURANT_EVENTS_ACTOR_H
@@ -23,7 +24,9 @@ extern const struct actor ANONYMOUS;
 extern const struct actor OPERATOR; /* whoever runs courantctl on the server */
 
 bool actor_may(const struct actor *actor, const char *permission);
-bool audience_admits(const char *audience, const struct actor *actor);
+bool audience_admits(const char *audience, const struct actor *actor, bool withdrawn);
+/* Whether one of its words is «public». */
+bool audience_public(const char *audience);
 
 /* Whether the reader may know who caused an event of this user: the user himself, or audit_read. */
 bool actor_sees_metadata(const struct actor *actor, const char *acting_user);

@@ -30,6 +30,16 @@ const struct read_model *model_named(const struct model *model, const char *name
     return NULL;
 }
 
+unsigned model_effect(const struct model *model, const struct envelope *event)
+{
+    const struct event_type *type = model_event(model, event->type);
+    if (type == NULL)
+        return EVENT_CONTENT;
+    if (type->model->imported_shows == NULL || strcmp(event->type, type->model->imported) != 0)
+        return type->effect;
+    return type->effect | (type->model->imported_shows(event) ? EVENT_SHOWS : EVENT_WITHDRAWS);
+}
+
 bool read_model_direct(const struct read_model *model, const struct conf *conf)
 {
     return strcmp((const char *)conf + model->direct, "direct") == 0;

@@ -76,12 +76,21 @@ struct read_model {
     void (*whole_json)(struct buf *buf, const void *state);
     /* Who may see an event of a thing in this state (events/actor.h); NULL when the arena is exhausted. */
     const char *(*audience)(const void *state, struct arena *arena);
+    /* Whether a thing is for everybody after an imported event; NULL: such a one has no effect of its own. */
+    bool (*imported_shows)(const struct envelope *event);
     /* Sets the derived columns; pure. NULL: there are none. */
     int (*derive)(void *state, struct arena *arena, struct err *err);
     /* A unique key whose value decide chooses: where it is taken, decide is asked again with command.clashes raised. */
     const char *chosen_key;
     const struct side *sides;
     size_t side_count;
+};
+
+/* What an event does to what is shown of its stream. */
+enum event_effect {
+    EVENT_CONTENT = 1,   /* nothing, but it says what the thing holds: withheld while that is withdrawn */
+    EVENT_SHOWS = 2,     /* it is for everybody from here on */
+    EVENT_WITHDRAWS = 4, /* no longer */
 };
 
 /* From one schema to the next: new data in the arena. It sees the whole event, and changes none of it. */
@@ -93,6 +102,7 @@ struct event_type {
     int (*apply)(void *state, const struct envelope *event, struct arena *arena, struct err *err);
     int schema;                /* today's; 0 is 1 */
     const upcaster *upcasters; /* [n] brings schema n + 1 to n + 2; schema - 1 of them */
+    unsigned effect;           /* event_effect, ored */
 };
 
 struct model {
@@ -102,12 +112,21 @@ struct model {
     size_t read_model_count;
     const struct command_type *const *commands; /* those that clients may send */
     size_t command_count;
+    /*
+     * Sets withdrawn[i], which is false, for each event of content for everybody whose thing is for everybody no
+     * longer, by its row as it is now.
+     */
+    int (*withdrawn)(struct sql *db, struct arena *arena, const struct envelope *events, size_t count, bool *withdrawn,
+                     struct err *err);
 };
 
 /* NULL where there is none. */
 const struct event_type *model_event(const struct model *model, const char *type);
 const struct read_model *model_of_stream(const struct model *model, const char *stream);
 const struct read_model *model_named(const struct model *model, const char *name);
+
+/* What an event does, by its type; an imported one, by what it says too. One of an unknown type may hold anything. */
+unsigned model_effect(const struct model *model, const struct envelope *event);
 
 bool read_model_direct(const struct read_model *model, const struct conf *conf);
 

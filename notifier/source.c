@@ -58,13 +58,15 @@ static void rest(struct source *source)
 }
 
 /* Records of events; what memory does not allow is left off the end. */
-static struct records render_all(struct arena *arena, const struct event_list *list)
+static struct records render_all(struct arena *arena, const struct event_list *list, const bool *withdrawn)
 {
     struct records made = {calloc(list->count + 1, sizeof(struct record *)), 0};
     while (made.items != NULL && made.count < list->count) {
-        struct record *record = record_new(arena, &list->events[made.count]);
+        const struct envelope *event = &list->events[made.count];
+        struct record *record = record_new(arena, event, model_effect(&MODEL, event));
         if (record == NULL)
             break;
+        record->withdrawn = withdrawn[made.count];
         made.items[made.count++] = record;
     }
     return made;
@@ -95,7 +97,7 @@ static void follow(struct source *source, struct tail *tail, struct arena *arena
         arena_reset(arena);
         tail_next(tail, arena, TURN_US, &list);
         for (size_t i = 0; i < list.count;) {
-            struct record *record = record_new(arena, &list.events[i]);
+            struct record *record = record_new(arena, &list.events[i], model_effect(&MODEL, &list.events[i]));
             if (record != NULL) {
                 hand_over(source, record);
                 i++;
@@ -173,23 +175,37 @@ static void cut_to(struct event_list *list, size_t bytes)
     list->count = count;
 }
 
+/* What the wish is to be granted with, and which of it is withdrawn. */
+static int read_chunk(struct source *source, struct sql **db, struct arena *arena, const struct wish *wish,
+                      struct event_list *list, bool **withdrawn, struct err *err)
+{
+    struct err upcast;
+    if ((*db == NULL && sql_open(db, source->conf, err) != 0) ||
+        eventlog_read(*db, arena, wish->after, CHUNK, list, err) != 0)
+        return -1;
+    /* Only what the tail has handed out is known to be durable. */
+    while (list->count > 0 && list->events[list->count - 1].position > wish->upto)
+        list->count--;
+    for (size_t i = 0; i < list->count; i++)
+        if (model_upcast(&MODEL, &list->events[i], arena, &upcast) != 0)
+            log_warning("%s", upcast.text);
+    cut_to(list, (size_t)source->conf->notifier_client_buffer / 2);
+    *withdrawn = arena_alloc(arena, list->count + 1);
+    if (*withdrawn == NULL)
+        return fail(err, ERR_INTERNAL, "no room for a chunk");
+    return MODEL.withdrawn(*db, arena, list->events, list->count, *withdrawn, err);
+}
+
 static void grant(struct source *source, struct sql **db, struct arena *arena, struct wish *wish)
 {
     struct event_list list = {0};
+    bool *withdrawn = NULL;
     struct err err;
-    wish->failed = (*db == NULL && sql_open(db, source->conf, &err) != 0) ||
-                   eventlog_read(*db, arena, wish->after, CHUNK, &list, &err) != 0;
+    wish->failed = read_chunk(source, db, arena, wish, &list, &withdrawn, &err) != 0;
     if (wish->failed)
         log_warning("reading the log after %lld: %s", (long long)wish->after, err.text);
-    /* Only what the tail has handed out is known to be durable. */
-    while (list.count > 0 && list.events[list.count - 1].position > wish->upto)
-        list.count--;
-    for (size_t i = 0; i < list.count; i++)
-        if (model_upcast(&MODEL, &list.events[i], arena, &err) != 0)
-            log_warning("%s", err.text);
-    cut_to(&list, (size_t)source->conf->notifier_client_buffer / 2);
-    if (!wish->failed)
-        wish->found = render_all(arena, &list);
+    else
+        wish->found = render_all(arena, &list, withdrawn);
     arena_reset(arena);
 }
 

@@ -24,7 +24,7 @@ static bool wanted(const struct stream *stream, const struct record *record)
 {
     if (stream->topic == TOPIC_ARTICLES && strncmp(record->type, "article.", 8) != 0)
         return false;
-    return audience_admits(record->audience, &stream->actor);
+    return audience_admits(record->audience, &stream->actor, record_withdrawn(record));
 }
 
 static struct str rendering(const struct stream *stream, const struct record *record)

@@ -45,14 +45,13 @@ static void targets_are_decoded_once(void **state)
 {
     (void)state;
     struct err err;
-    struct http_request request = request_for("/x/v1/a//c%20d%252F%2fe?q=1%20+2&limit=&a=%zz&q=9");
+    struct http_request request = request_for("/x/v1/a//c%20d%252F%2fe?q=1%20+2&limit=&q=9");
     assert_int_equal(http_request_parse(&request, &err), 0);
     assert_int_equal(request.segment_count, 5);
     assert_true(str_is(request.segments[3], ""));
     assert_true(str_is(request.segments[4], "c d%2F/e"));
     assert_string_equal(http_query(&request, "q"), "1  2");
     assert_string_equal(http_query(&request, "limit"), "");
-    assert_string_equal(http_query(&request, "a"), "%");
     assert_null(http_query(&request, "b"));
     assert_int_equal(strlen(request.trace_id), TRACE_LEN);
 }

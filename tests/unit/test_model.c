@@ -21,9 +21,15 @@ static const struct column COLUMNS[] = {{"id", COLUMN_TEXT, offsetof(struct thin
                                         {"version", COLUMN_NUMBER, offsetof(struct thing, version), false},
                                         {"at", COLUMN_MOMENT, offsetof(struct thing, at), false}};
 
+static bool imported_shows(const struct envelope *event)
+{
+    return str_is(json_member(event->data, "name"), "\"shown\"");
+}
+
 static const struct read_model THINGS = {.name = "things",
                                          .category = "thing",
                                          .imported = "thing.imported",
+                                         .imported_shows = imported_shows,
                                          .columns = COLUMNS,
                                          .column_count = 4,
                                          .state_size = sizeof(struct thing)};
@@ -55,8 +61,8 @@ static int to_3(const struct envelope *event, struct arena *arena, struct str *d
 }
 
 static const upcaster UP[] = {to_2, to_3};
-static const struct event_type EVENTS[] = {{"thing.named", &THINGS, named, 3, UP},
-                                           {"thing.imported", &THINGS, named, 1, NULL}};
+static const struct event_type EVENTS[] = {{"thing.named", &THINGS, named, 3, UP, EVENT_CONTENT},
+                                           {"thing.imported", &THINGS, named, 1, NULL, EVENT_CONTENT}};
 static const struct read_model *const MODELS[] = {&THINGS};
 static const struct model MODEL = {.events = EVENTS, .event_count = 2, .read_models = MODELS, .read_model_count = 1};
 
@@ -126,6 +132,19 @@ static void versions_follow_each_other(void **state)
     arena_free(&arena);
 }
 
+static void effects_are_those_of_the_type_and_of_what_was_imported(void **state)
+{
+    (void)state;
+    const struct envelope named = event_of("thing.named", 1, 3, "{\"name\":\"shown\"}"),
+                          shown = event_of("thing.imported", 1, 1, "{\"name\":\"shown\"}"),
+                          hidden = event_of("thing.imported", 1, 1, "{\"name\":\"hidden\"}"),
+                          unknown = event_of("thing.of_tomorrow", 1, 1, "{}");
+    assert_int_equal(model_effect(&MODEL, &named), EVENT_CONTENT);
+    assert_int_equal(model_effect(&MODEL, &shown), EVENT_CONTENT | EVENT_SHOWS);
+    assert_int_equal(model_effect(&MODEL, &hidden), EVENT_CONTENT | EVENT_WITHDRAWS);
+    assert_int_equal(model_effect(&MODEL, &unknown), EVENT_CONTENT);
+}
+
 static void packed_states_are_the_same_and_their_own(void **state)
 {
     (void)state;
@@ -191,9 +210,13 @@ static void texts_are_unescaped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_older_form_becomes_todays), cmocka_unit_test(the_schema_stands_in_the_metadata),
-        cmocka_unit_test(versions_follow_each_other),      cmocka_unit_test(packed_states_are_the_same_and_their_own),
-        cmocka_unit_test(kept_states_have_a_bound),        cmocka_unit_test(texts_are_unescaped),
+        cmocka_unit_test(every_older_form_becomes_todays),
+        cmocka_unit_test(the_schema_stands_in_the_metadata),
+        cmocka_unit_test(versions_follow_each_other),
+        cmocka_unit_test(packed_states_are_the_same_and_their_own),
+        cmocka_unit_test(kept_states_have_a_bound),
+        cmocka_unit_test(texts_are_unescaped),
+        cmocka_unit_test(effects_are_those_of_the_type_and_of_what_was_imported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
