@@ -25,6 +25,10 @@ struct bench {
     size_t count;
     char frames[ROOM];
     size_t frames_len;
+    bool began;      /* the head is over */
+    long long chunk; /* bytes that the chunk has left; 0: its size comes next (RFC 9112, section 7.1) */
+    char line[64];   /* what has come of a line of the head, or of a size */
+    size_t line_len;
 };
 
 static int connect_to(const char *host, const char *port)
@@ -73,12 +77,35 @@ static void take_frames(struct bench *b, int64_t now)
     memmove(b->frames, start, b->frames_len);
 }
 
+/* A byte of the head, or between two chunks. */
+static void take_outside(struct bench *b, char c)
+{
+    if (c != '\n') {
+        if (c != '\r' && b->line_len < sizeof b->line - 1)
+            b->line[b->line_len++] = c;
+        return;
+    }
+    b->line[b->line_len] = '\0';
+    if (b->began && b->line_len > 0)
+        b->chunk = strtoll(b->line, NULL, 16);
+    b->began = b->began || b->line_len == 0;
+    b->line_len = 0;
+}
+
 static bool read_stream(struct bench *b)
 {
-    ssize_t got = recv(b->stream, b->frames + b->frames_len, ROOM - 1 - b->frames_len, 0);
+    static char bytes[65536];
+    ssize_t got = recv(b->stream, bytes, sizeof bytes, 0);
     if (got <= 0)
         return false;
-    b->frames_len += (size_t)got;
+    for (ssize_t i = 0; i < got; i++) {
+        if (b->chunk == 0) {
+            take_outside(b, bytes[i]);
+        } else if (b->frames_len < ROOM - 1) {
+            b->frames[b->frames_len++] = bytes[i];
+            b->chunk--;
+        }
+    }
     take_frames(b, clock_now());
     return true;
 }

@@ -50,7 +50,7 @@ static int get_one(struct bench *b, size_t n, struct err *err)
     if (article_find(&reading, b->ids[n % b->count], 0, &view, err) != 0)
         return -1;
     buf_init(&buf, b->arena);
-    article_json(&buf, view.summary, view.rest);
+    article_json(&buf, view.summary, view.author, view.rest);
     return buf.len > 0 ? 0 : fail(err, ERR_INTERNAL, "no JSON");
 }
 
