@@ -45,7 +45,7 @@ static int get_one(struct bench *b, size_t n, struct err *err)
 {
     static const struct actor editor = {.user_id = "editor", .permissions = "article_edit_any"};
     struct article_view view;
-    const struct reading reading = {b->db, b->arena, &editor, b->known};
+    const struct reading reading = {b->db, b->arena, &editor, b->known, NULL};
     struct buf buf;
     if (article_find(&reading, b->ids[n % b->count], 0, &view, err) != 0)
         return -1;

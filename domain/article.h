@@ -8,6 +8,7 @@
 #ifndef COURANT_DOMAIN_ARTICLE_H
 #define COURANT_DOMAIN_ARTICLE_H
 
+#include "domain/names.h"
 #include "events/command.h"
 
 extern const struct read_model ARTICLES;
@@ -42,11 +43,6 @@ struct article {
     const char *author_name;
 };
 
-/* name: NULL for one who has none any more. */
-struct article_author {
-    const char *id, *name;
-};
-
 int article_created(void *state, const struct envelope *event, struct arena *arena, struct err *err);
 int article_imported(void *state, const struct envelope *event, struct arena *arena, struct err *err);
 int article_updated(void *state, const struct envelope *event, struct arena *arena, struct err *err);
@@ -74,7 +70,7 @@ int articles_withdrawn(struct sql *db, struct arena *arena, const struct envelop
 
 /* An article as it is sent: the derived columns and its author, joined; without content and html where rest is empty.
  */
-void article_json(struct buf *buf, struct str summary, struct article_author author, struct str rest);
+void article_json(struct buf *buf, struct str summary, struct author author, struct str rest);
 
 /*
  * A slug for a title. clashes: how many shorter ones were taken; the more, the more digits of the id it has. Pure. NULL

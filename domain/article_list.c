@@ -16,9 +16,6 @@
 
 enum { ARGS_MOST = 64 };
 
-/* The same author's, one row after the other, is looked up once. */
-#define AUTHOR "(SELECT u.username FROM users AS u WHERE u.id = a.author_id)"
-
 struct query {
     struct arena *arena;
     struct buf text;
@@ -130,7 +127,7 @@ static bool drafts_of(const struct actor *reader, const struct article_filter *f
  */
 static void add_two_ranges(struct query *query, const char *drafts_author)
 {
-    buf_puts(&query->text, "SELECT a.id, a.summary, a.author_id, " AUTHOR " FROM ((");
+    buf_puts(&query->text, "SELECT a.id, a.summary, a.author_id FROM ((");
     add_range(query, "published", query->filter->author);
     buf_puts(&query->text, ") UNION ALL (");
     add_range(query, "draft", drafts_author);
@@ -146,7 +143,7 @@ static bool compose(struct query *query, const struct actor *reader)
         (filter->status == NULL || strcmp(filter->status, "draft") == 0) && drafts_of(reader, filter, &author);
     bool published = filter->status == NULL || strcmp(filter->status, "published") == 0;
     buf_init(&query->text, query->arena);
-    query->columns = published && drafts ? "" : ", a.summary, a.author_id, " AUTHOR;
+    query->columns = published && drafts ? "" : ", a.summary, a.author_id";
     if (published && drafts)
         add_two_ranges(query, author);
     else if (published || drafts)
@@ -187,8 +184,8 @@ int article_list(const struct reading *reading, const struct article_filter *fil
         qsort(rows.cells, rows.count, rows.columns * sizeof *rows.cells, newest_first);
     for (size_t i = 0; i < rows.count && i < filter->limit; i++) {
         page->last = SQL_CELL(&rows, i, 0).data;
-        page->authors[page->count] = (struct article_author){SQL_CELL(&rows, i, 2).data, SQL_CELL(&rows, i, 3).data};
+        page->authors[page->count] = (struct author){.id = SQL_CELL(&rows, i, 2).data};
         page->summaries[page->count++] = SQL_CELL(&rows, i, 1);
     }
-    return 0;
+    return names_find(reading->names, reading->db, arena, page->authors, page->count, err);
 }

@@ -35,7 +35,7 @@ static void add_members(struct buf *buf, const struct article *article)
     buf_moment(buf, article->updated_at);
 }
 
-void article_json(struct buf *buf, struct str summary, struct article_author author, struct str rest)
+void article_json(struct buf *buf, struct str summary, struct author author, struct str rest)
 {
     if (summary.len == 0)
         return;
@@ -50,7 +50,7 @@ void article_json(struct buf *buf, struct str summary, struct article_author aut
 static void json(struct buf *buf, const void *state, const struct actor *actor)
 {
     const struct article *article = state;
-    struct article_author author = {article->author_id, article->author_name};
+    struct author author = {article->author_id, article->author_name};
     if (author.name == NULL && actor->user_id != NULL && strcmp(actor->user_id, author.id) == 0)
         author.name = actor->username;
     article_json(buf, article->summary, author, article->rest);

@@ -15,9 +15,9 @@
 
 #define VIEW                                                                                                           \
     "SELECT id, author_id, status, version, published_at, updated_at, IF(version = ?, NULL, summary), IF(version = "   \
-    "?, NULL, rest), (SELECT u.username FROM users AS u WHERE u.id = author_id) FROM articles WHERE "
+    "?, NULL, rest) FROM articles WHERE "
 
-enum { OF_ID, OF_AUTHOR, OF_STATUS, OF_VERSION, OF_PUBLISHED, OF_UPDATED, OF_SUMMARY, OF_REST, OF_NAME };
+enum { OF_ID, OF_AUTHOR, OF_STATUS, OF_VERSION, OF_PUBLISHED, OF_UPDATED, OF_SUMMARY, OF_REST };
 
 static const char *const BY_ID = VIEW "id = ?";
 static const char *const BY_SLUG = VIEW "slug = ?";
@@ -59,8 +59,9 @@ static int look_up(const struct reading *reading, const char *name, int64_t know
     view->updated_at = clock_parse(SQL_CELL(&rows, 0, OF_UPDATED).data, SQL_CELL(&rows, 0, OF_UPDATED).len);
     view->summary = SQL_CELL(&rows, 0, OF_SUMMARY);
     view->rest = SQL_CELL(&rows, 0, OF_REST);
-    view->author = (struct article_author){article.author_id, SQL_CELL(&rows, 0, OF_NAME).data};
-    if (admit(&article, reading->reader, err) != 0)
+    view->author = (struct author){.id = article.author_id};
+    if (admit(&article, reading->reader, err) != 0 ||
+        (view->summary.len > 0 && names_find(reading->names, reading->db, reading->arena, &view->author, 1, err) != 0))
         return -1;
     if (view->summary.data != NULL && view->summary.len == 0)
         return fail(err, ERR_UNAVAILABLE, "article %s has no text to show: courantctl rebuild articles", *id);

@@ -11,6 +11,7 @@ struct reading {
     struct arena *arena; /* of all that is found */
     const struct actor *reader;
     struct known *known; /* may be NULL */
+    struct names *names; /* may be NULL */
 };
 
 /* One article. */
@@ -18,7 +19,7 @@ struct article_view {
     int64_t position; /* of the log; what is shown has in it at least all up to there */
     int64_t version, updated_at;
     struct str summary, rest; /* {NULL, 0} where the version is the known one */
-    struct article_author author;
+    struct author author;
 };
 
 /*
@@ -49,7 +50,7 @@ struct article_page {
     size_t count;
     bool more;
     const char *last; /* the id of the last one */
-    struct article_author *authors;
+    struct author *authors;
     struct str *summaries;
 };
 

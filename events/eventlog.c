@@ -12,11 +12,12 @@ enum { EVENTS_MOST = 16 };
 int eventlog_head(struct sql *db, struct arena *arena, struct log_head *head, struct err *err)
 {
     struct sql_rows rows;
-    if (sql_select(db, arena, "SELECT position, hash FROM log_head WHERE one = 1", NULL, 0, &rows, err) != 0)
+    if (sql_select(db, arena, "SELECT position, hash, names FROM log_head WHERE one = 1", NULL, 0, &rows, err) != 0)
         return -1;
     if (rows.count != 1 || SQL_CELL(&rows, 0, 1).len != SHA256_SIZE)
         return fail(err, ERR_INTERNAL, "log_head has no row: the database is not migrated");
     head->position = sql_number(SQL_CELL(&rows, 0, 0));
+    head->names = sql_number(SQL_CELL(&rows, 0, 2));
     memcpy(head->hash, SQL_CELL(&rows, 0, 1).data, SHA256_SIZE);
     return 0;
 }

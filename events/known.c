@@ -8,7 +8,8 @@
 #include <sys/mman.h>
 
 struct known {
-    atomic_llong position, asked; /* asked: clock_steady */
+    atomic_llong position, asked;   /* asked: clock_steady */
+    atomic_llong names, names_here; /* log_head's count of changes; ours, which may not be in it yet */
 };
 
 struct known *known_new(void)
@@ -18,6 +19,8 @@ struct known *known_new(void)
         return NULL;
     atomic_init(&known->position, -1);
     atomic_init(&known->asked, -KNOWN_US);
+    atomic_init(&known->names, 0);
+    atomic_init(&known->names_here, 0);
     return known;
 }
 
@@ -56,6 +59,7 @@ int known_position(struct known *known, struct sql *db, struct arena *arena, int
     *position = head.position;
     if (known == NULL)
         return 0;
+    atomic_store(&known->names, head.names);
     /* Lower than what was known: the database was restored from a copy. */
     if (head.position >= before)
         known_raise(known, head.position);
@@ -63,4 +67,15 @@ int known_position(struct known *known, struct sql *db, struct arena *arena, int
         atomic_compare_exchange_strong(&known->position, &before, head.position);
     atomic_store(&known->asked, now);
     return 0;
+}
+
+int64_t known_names(const struct known *known)
+{
+    return known != NULL ? atomic_load(&known->names) + atomic_load(&known->names_here) : 0;
+}
+
+void known_names_changed(struct known *known)
+{
+    if (known != NULL)
+        atomic_fetch_add(&known->names_here, 1);
 }

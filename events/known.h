@@ -31,4 +31,9 @@ int64_t known_now(const struct known *known);
  */
 int known_position(struct known *known, struct sql *db, struct arena *arena, int64_t *position, struct err *err);
 
+/* A number that is another one whenever a user's name may be: those who remember names forget them then. */
+int64_t known_names(const struct known *known);
+/* Some name was just changed. known may be NULL. */
+void known_names_changed(struct known *known);
+
 #endif

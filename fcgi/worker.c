@@ -185,6 +185,7 @@ static void stop(struct worker *worker)
     sql_close(&worker->app.db);
     sql_end();
     arena_free(&worker->arena);
+    names_free(&worker->app.names);
     if (worker->epoll_fd >= 0)
         close(worker->epoll_fd);
 }
@@ -196,7 +197,7 @@ int worker_run(const struct conf *conf, int listen_fd, struct lane *lane, struct
                             .listen_fd = listen_fd,
                             .epoll_fd = -1,
                             .lane = lane,
-                            .app = {.conf = conf, .known = known},
+                            .app = {.conf = conf, .known = known, .names = names_new(known)},
                             .fcgi = {.ipcFd = -1},
                             .known_fd = -1};
     int status = start(&worker, &err);

@@ -81,7 +81,7 @@ bool app_database(struct exchange *exchange)
 struct reading app_reading(const struct exchange *exchange)
 {
     const struct app *app = app_of(exchange);
-    return (struct reading){app->db, exchange->arena, &exchange->actor, app->known};
+    return (struct reading){app->db, exchange->arena, &exchange->actor, app->known, app->names};
 }
 
 static void send_reply(struct http_response *response, const struct outcome *outcome)

@@ -16,6 +16,7 @@ struct app {
     const struct conf *conf;
     struct sql *db;           /* NULL until the database could be reached */
     struct known *known;      /* the pool's; may be NULL */
+    struct names *names;      /* may be NULL */
     struct outcome committed; /* of this request's command; count 0: none */
 };
 
