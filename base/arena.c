@@ -51,6 +51,7 @@ static void free_blocks(struct block *block)
 {
     while (block != NULL) {
         struct block *next = block->next;
+        explicit_bzero(block->bytes, block->used);
         free(block);
         block = next;
     }
@@ -69,6 +70,7 @@ void arena_reset(struct arena *arena)
 {
     free_blocks(arena->first->next);
     arena->first->next = NULL;
+    explicit_bzero(arena->first->bytes, arena->first->used);
     arena->first->used = 0;
     arena->current = arena->first;
     arena->held = FIRST_BLOCK;

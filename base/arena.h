@@ -24,6 +24,7 @@ struct arena;
 /* limit: bytes, over all blocks. Returns NULL when the system has no memory. */
 struct arena *arena_new(size_t limit);
 void arena_free(struct arena **arena);
+/* Both wipe what was in it, which may be secret. */
 void arena_reset(struct arena *arena);
 
 /* Zeroed memory, aligned for any object; NULL when the arena is exhausted. */

@@ -52,9 +52,15 @@ static const struct option options[] = {
     NUMBER(notifier, memory, "33554432", 1048576, 17179869184),
     NUMBER(notifier, client_buffer, "262144", 4096, 16777216),
     NUMBER(notifier, heartbeat_s, "15", 1, 3600),
-    TEXT(auth, secret_file, ""),
     NUMBER(auth, token_s, "900", 1, 86400),
+    NUMBER(auth, session_s, "2592000", 60, 315360000),
+    CHOICE(auth, registration, "open", "open invitation closed"),
     NUMBER(auth, argon2_ops, "2", 1, 64),
+    NUMBER(auth, argon2_concurrent, "4", 1, 64),
+    NUMBER(throttle, login_account, "10", 0, 1000000),
+    NUMBER(throttle, login_address, "60", 0, 1000000),
+    NUMBER(throttle, register_address, "20", 0, 1000000),
+    TEXT(http, trusted_proxies, ""),
     NUMBER(auth, argon2_memory, "67108864", 8192, 4294967296),
     TEXT(http, origins, ""),
     TEXT(site, title, "Courant"),
@@ -179,18 +185,9 @@ static int read_secret(const char *path, char *out, size_t size, struct err *err
 
 static int read_secrets(struct conf *conf, struct err *err)
 {
-    char hex[2 * SECRET_SIZE + 2];
-    if (conf->database_password_file[0] != '\0' &&
-        read_secret(conf->database_password_file, conf->database_password, sizeof conf->database_password, err) != 0)
-        return -1;
-    if (conf->auth_secret_file[0] == '\0')
-        return fail(err, ERR_INTERNAL, "auth.secret_file is not set");
-    if (read_secret(conf->auth_secret_file, hex, sizeof hex, err) != 0)
-        return -1;
-    bool ok = hex_decode(hex, strlen(hex), conf->auth_secret, SECRET_SIZE);
-    crypt_wipe(hex, sizeof hex);
-    return ok ? 0
-              : fail(err, ERR_INTERNAL, "secret file %.200s: 64 hexadecimal digits are needed", conf->auth_secret_file);
+    if (conf->database_password_file[0] == '\0')
+        return 0;
+    return read_secret(conf->database_password_file, conf->database_password, sizeof conf->database_password, err);
 }
 
 static void start_log(const struct conf *conf, const char *program)
@@ -214,13 +211,16 @@ int conf_load(struct conf *conf, const char *path, const char *program, struct e
     if (read_file(conf, path, err) != 0)
         return -1;
     start_log(conf, program);
+    if (networks_parse(conf->http_trusted_proxies, &conf->proxies, err) != 0) {
+        fail_within(err, "http.trusted_proxies");
+        return -1;
+    }
     return read_secrets(conf, err);
 }
 
 void conf_wipe(struct conf *conf)
 {
     crypt_wipe(conf->database_password, sizeof conf->database_password);
-    crypt_wipe(conf->auth_secret, sizeof conf->auth_secret);
 }
 
 void conf_each(void (*each)(const char *name, void *context), void *context)

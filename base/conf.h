@@ -7,6 +7,7 @@
 #ifndef COURANT_BASE_CONF_H
 #define COURANT_BASE_CONF_H
 
+#include "base/address.h"
 #include "base/crypt.h"
 #include "base/err.h"
 
@@ -35,10 +36,16 @@ struct conf {
     int64_t notifier_memory;
     int64_t notifier_client_buffer;
     int64_t notifier_heartbeat_s;
-    char auth_secret_file[CONF_TEXT];
     int64_t auth_token_s;
+    int64_t auth_session_s;
+    char auth_registration[CONF_TEXT]; /* «open», «invitation» or «closed» */
     int64_t auth_argon2_ops;
     int64_t auth_argon2_memory;
+    int64_t auth_argon2_concurrent;
+    int64_t throttle_login_account; /* tries in a minute */
+    int64_t throttle_login_address;
+    int64_t throttle_register_address; /* in an hour */
+    char http_trusted_proxies[CONF_TEXT];
     char http_origins[CONF_TEXT]; /* of pages elsewhere that may call, with spaces between */
     char site_title[CONF_TEXT];
     char site_url[CONF_TEXT];          /* «https://example.org»; "": as the request says */
@@ -48,9 +55,10 @@ struct conf {
     char features_accounts[CONF_TEXT];
     char log_level[CONF_TEXT];
 
+    struct networks proxies; /* those of http_trusted_proxies */
+
     /* Read from the files named above. */
     char database_password[CONF_TEXT];
-    unsigned char auth_secret[SECRET_SIZE];
 };
 
 /*

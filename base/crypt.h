@@ -5,6 +5,7 @@
 #define COURANT_BASE_CRYPT_H
 
 #include "base/arena.h"
+#include "base/gate.h"
 #include "base/err.h"
 
 #include <stdint.h>
@@ -17,6 +18,11 @@ struct sha256 {
 
 /* Call once before anything else here. */
 int crypt_init(struct err *err);
+/*
+ * Has the C library overwrite all that is freed, for libraries free what they have read without a thought: by settings
+ * that glibc reads when a program begins, so the program is begun anew with them (argv: its arguments). Call it first.
+ */
+void crypt_wipe_freed(char **argv);
 
 void sha256_start(struct sha256 *hash);
 void sha256_add(struct sha256 *hash, const void *data, size_t len);
@@ -31,16 +37,30 @@ void crypt_wipe(void *secret, size_t len);
 /* argon2id (RFC 9106). ops and memory (bytes) as crypto_pwhash takes them. out is a NUL-terminated PHC string. */
 int password_hash(const char *password, size_t len, unsigned long long ops, size_t memory, char out[PASSWORD_HASH_SIZE],
                   struct err *err);
-bool password_matches(const char *password, size_t len, const char *hash);
+/* 1 it matches, 0 it does not, -1 it could not be tried. */
+int password_check(const char *password, size_t len, const char *hash, struct err *err);
+/*
+ * What both wait at, so that they never take more memory than there is; ERR_UNAVAILABLE after a second. NULL: nothing.
+ */
+void password_gate(struct gate *gate);
 /* Whether the hash was made with other parameters than these. */
 bool password_outdated(const char *hash, unsigned long long ops, size_t memory);
+
+/* XSalsa20-Poly1305. nonce: SEAL_NONCE bytes, never twice with one key; sealed has SEAL_EXTRA bytes more. */
+enum { SEAL_NONCE = 24, SEAL_EXTRA = 16 };
+void secretbox_seal(unsigned char *sealed, const char *text, size_t len, const unsigned char *nonce,
+                    const unsigned char key[SECRET_SIZE]);
+bool secretbox_open(char *text, const unsigned char *sealed, size_t sealed_len, const unsigned char *nonce,
+                    const unsigned char key[SECRET_SIZE]);
 
 /* Lower-case hexadecimal; out has room for 2 * len + 1. */
 void hex_encode(const void *data, size_t len, char *out);
 /* Exactly len bytes from 2 * len digits; false on anything else. */
 bool hex_decode(const char *text, size_t text_len, unsigned char *out, size_t len);
 
-/* base64url without padding (RFC 4648, section 5). Both return a NUL-terminated run in the arena, or {NULL, 0}. */
+/* base64url without padding (RFC 4648, section 5), to where there is room for 4 characters of 3 bytes and a NUL. */
+void base64url_write(char *out, size_t room, const void *data, size_t len);
+/* The same. Both return a NUL-terminated run in the arena, or {NULL, 0}. */
 struct str base64url_encode(struct arena *arena, const void *data, size_t len);
 struct str base64url_decode(struct arena *arena, const char *text, size_t len);
 

@@ -22,10 +22,12 @@ int ctl_bus(struct ctl *ctl, int argc, char **argv);
 int ctl_events(struct ctl *ctl, int argc, char **argv);
 int ctl_export(struct ctl *ctl, int argc, char **argv);
 int ctl_import(struct ctl *ctl, int argc, char **argv);
+int ctl_key(struct ctl *ctl, int argc, char **argv);
 int ctl_migrate(struct ctl *ctl, int argc, char **argv);
 int ctl_rebuild(struct ctl *ctl, int argc, char **argv);
 /* Rebuilds the read models that a migration has noted. */
 int ctl_rebuild_migrated(struct ctl *ctl, struct err *err);
+int ctl_session(struct ctl *ctl, int argc, char **argv);
 int ctl_user(struct ctl *ctl, int argc, char **argv);
 int ctl_verify(struct ctl *ctl, int argc, char **argv);
 

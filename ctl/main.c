@@ -22,9 +22,11 @@ static const struct {
     {"events", "[--after N] [--stream S] [--type T] [--follow]", "print the log", ctl_events},
     {"export", "[FILE]", "write the whole log as JSON lines", ctl_export},
     {"import", "[FILE]", "append a log that was exported", ctl_import},
+    {"key", "list | rotate [--now]", "the keys that access tokens are signed with", ctl_key},
     {"migrate", "[--dry-run] [--from FOLDER]", "bring the database's schema forward", ctl_migrate},
     {"rebuild", "[--check | --force] [MODEL...]", "make read models again from the log", ctl_rebuild},
-    {"user", "add NAME --email E [--admin] [--password-stdin]", "open an account", ctl_user},
+    {"session", "list NAME | revoke ID", "the sessions of an account", ctl_session},
+    {"user", "list | add | passwd | grant | revoke | erase | invite", "the accounts; see courantctl(8)", ctl_user},
     {"verify", "[--from N]", "prove that log, read models and bus agree", ctl_verify},
 };
 

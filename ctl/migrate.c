@@ -1,5 +1,6 @@
 /* courantctl migrate [--dry-run] [--from FOLDER] */
 #include "ctl/ctl.h"
+#include "http/keys.h"
 #include "sql/migrate.h"
 
 #include <stdio.h>
@@ -44,7 +45,7 @@ int ctl_migrate(struct ctl *ctl, int argc, char **argv)
         return dry_run(ctl, folder);
     if (migrations_apply(ctl->db, ctl->arena, folder, say_applied, &err) != 0)
         return ctl_error(&err);
-    if (ctl_rebuild_migrated(ctl, &err) != 0)
+    if (keys_make_first(ctl->db, &err) != 0 || ctl_rebuild_migrated(ctl, &err) != 0)
         return ctl_error(&err);
     printf("the schema is up to date\n");
     return CTL_OK;

@@ -188,7 +188,7 @@ static int compare_row(struct verify *v, struct touched *item, struct err *err)
     }
     if (there > version)
         return 0; /* there is more to come */
-    if (state_derive(item->rows, item->state, v->arena, err) != 0)
+    if (state_derive(item->rows, item->state, item->key, v->arena, err) != 0)
         return -1;
     const struct column *column = state_difference(item->rows, item->state, item->row);
     if (column != NULL) {
@@ -233,7 +233,8 @@ static int fold_chunk(struct verify *v, const struct event_list *list, struct er
 {
     struct touched_list touched;
     if (touched_find(&MODEL, v->arena, list, &touched, err) != 0 ||
-        touched_load(v->ctl->db, v->arena, &MODEL, "", NULL, &touched, err) != 0)
+        touched_load(v->ctl->db, v->arena, &MODEL, "", NULL, &touched, err) != 0 ||
+        touched_keys(v->ctl->db, v->arena, &MODEL, &touched, err) != 0)
         return -1;
     for (size_t i = 0; i < touched.count; i++)
         if (load_state(v, &touched.items[i], err) != 0)

@@ -72,8 +72,9 @@ static bool is_published(const struct article *article)
 }
 
 /* Of one that was deleted nothing is shown. */
-static int derive(void *state, struct arena *arena, struct err *err)
+static int derive(void *state, const unsigned char *key, struct arena *arena, struct err *err)
 {
+    (void)key;
     struct article *article = state;
     struct buf summary, rest;
     article->summary = article->rest = article->extra = STR("");

@@ -94,7 +94,7 @@ int article_find_as_of(const struct reading *reading, const char *name, int64_t 
         return -1;
     if (article.version == 0 || (version != INT64_MAX && article.version != version))
         return fail(err, ERR_ABSENT, "The article was not there yet, or never had this version.");
-    if (admit(&article, reading->reader, err) != 0 || state_derive(&ARTICLES, &article, arena, err) != 0)
+    if (admit(&article, reading->reader, err) != 0 || state_derive(&ARTICLES, &article, NULL, arena, err) != 0)
         return -1;
     view->version = article.version;
     view->summary = article.summary;

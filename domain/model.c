@@ -14,17 +14,26 @@ static const struct event_type EVENTS[] = {
     {"article.revision_created", &ARTICLES, article_revision_created, 1, NULL, EVENT_CONTENT},
     {"article.unpublished", &ARTICLES, article_unpublished, 1, NULL, EVENT_WITHDRAWS},
     {"article.updated", &ARTICLES, article_updated, 1, NULL, EVENT_CONTENT},
-    {"user.imported", &USERS, user_imported, 1, NULL, 0},
+    {"user.erased", &USERS, user_erased, 1, NULL, 0},
+    {"user.imported", &USERS, user_imported, 2, USER_IMPORTED_UP, 0},
+    {"user.invitation_created", &USERS, user_noted, 1, NULL, 0},
     {"user.logged_in", &USERS, user_logged_in, 1, NULL, 0},
+    {"user.logged_out", &USERS, user_noted, 1, NULL, 0},
+    {"user.password_changed", &USERS, user_noted, 1, NULL, 0},
     {"user.permission_granted", &USERS, user_permission_granted, 1, NULL, 0},
-    {"user.registered", &USERS, user_registered, 1, NULL, 0},
+    {"user.permission_revoked", &USERS, user_permission_revoked, 1, NULL, 0},
+    {"user.registered", &USERS, user_registered, 2, USER_REGISTERED_UP, 0},
+    {"user.session_revoked", &USERS, user_noted, 1, NULL, 0},
+    {"user.token_created", &USERS, user_noted, 1, NULL, 0},
+    {"user.token_revoked", &USERS, user_noted, 1, NULL, 0},
+    {"user.updated", &USERS, user_updated, 1, NULL, 0},
 };
 
 static const struct read_model *const READ_MODELS[] = {&ARTICLES, &USERS};
 
 static const struct command_type *const COMMANDS[] = {
-    &CREATE_ARTICLE, &DELETE_ARTICLE,   &PATCH_ARTICLE,     &PUBLISH_ARTICLE,
-    &REGISTER_USER,  &RESTORE_REVISION, &UNPUBLISH_ARTICLE, &UPDATE_ARTICLE,
+    &CHANGE_PASSWORD, &CREATE_ARTICLE,   &DELETE_ARTICLE,  &ERASE_USER,        &PATCH_ARTICLE,  &PUBLISH_ARTICLE,
+    &REGISTER_USER,   &RESTORE_REVISION, &SET_PERMISSIONS, &UNPUBLISH_ARTICLE, &UPDATE_ARTICLE, &UPDATE_USER,
 };
 
 const struct model MODEL = {

@@ -1,15 +1,21 @@
-/* What each event makes of a user. */
+/* What each event makes of a user, and the upcasters of older forms. */
+#include "base/buf.h"
 #include "base/json.h"
 #include "domain/user.h"
 
 #include <string.h>
 
+static int lacking(const struct envelope *event, const char *name, struct err *err)
+{
+    return fail(err, ERR_INTERNAL, "position %lld: this %.64s event lacks %s", (long long)event->position, event->type,
+                name);
+}
+
 static const char *member(const struct envelope *event, struct arena *arena, const char *name, struct err *err)
 {
     struct str text = json_text(arena, json_member(event->data, name));
     if (text.data == NULL)
-        fail(err, ERR_INTERNAL, "position %lld: this %.64s event lacks %s", (long long)event->position, event->type,
-             name);
+        lacking(event, name, err);
     return text.data;
 }
 
@@ -22,13 +28,13 @@ int user_registered(void *state, const struct envelope *event, struct arena *are
 {
     struct user *user = state;
     *user = (struct user){.id = id_of(event, arena),
-                          .username = member(event, arena, "username", err),
-                          .email = member(event, arena, "email", err),
+                          .sealed = json_text(arena, json_member(event->data, "sealed")),
                           .permissions = "",
                           .created_at = event->recorded_at,
                           .updated_at = event->recorded_at,
-                          .last_login_at = INT64_MIN};
-    return user->id != NULL && user->username != NULL && user->email != NULL ? 0 : -1;
+                          .last_login_at = INT64_MIN,
+                          .erased_at = INT64_MIN};
+    return user->id != NULL && user->sealed.data != NULL ? 0 : lacking(event, "sealed", err);
 }
 
 /* ["a","b"] as «a b». */
@@ -48,18 +54,24 @@ int user_imported(void *state, const struct envelope *event, struct arena *arena
 {
     struct user *user = state;
     *user = (struct user){.id = id_of(event, arena),
-                          .username = member(event, arena, "username", err),
-                          .email = member(event, arena, "email", err),
+                          .sealed = json_text(arena, json_member(event->data, "sealed")),
                           .permissions = words(arena, json_member(event->data, "permissions")),
                           .created_at = json_moment(json_member(event->data, "created_at")),
                           .updated_at = json_moment(json_member(event->data, "updated_at")),
-                          .last_login_at = json_moment(json_member(event->data, "last_login_at"))};
-    if (user->id == NULL || user->username == NULL || user->email == NULL)
-        return -1;
-    if (user->permissions == NULL || user->created_at == INT64_MIN || user->updated_at == INT64_MIN)
-        return fail(err, ERR_INTERNAL, "position %lld: this user.imported event lacks a member",
-                    (long long)event->position);
+                          .last_login_at = json_moment(json_member(event->data, "last_login_at")),
+                          .erased_at = json_moment(json_member(event->data, "erased_at"))};
+    if (user->id == NULL || user->sealed.data == NULL || user->permissions == NULL || user->created_at == INT64_MIN ||
+        user->updated_at == INT64_MIN)
+        return lacking(event, "a member", err);
     return 0;
+}
+
+int user_updated(void *state, const struct envelope *event, struct arena *arena, struct err *err)
+{
+    struct user *user = state;
+    user->sealed = json_text(arena, json_member(event->data, "sealed"));
+    user->updated_at = event->recorded_at;
+    return user->sealed.data != NULL ? 0 : lacking(event, "sealed", err);
 }
 
 int user_permission_granted(void *state, const struct envelope *event, struct arena *arena, struct err *err)
@@ -75,6 +87,28 @@ int user_permission_granted(void *state, const struct envelope *event, struct ar
     return user->permissions != NULL ? 0 : fail(err, ERR_INTERNAL, "no room for permissions");
 }
 
+int user_permission_revoked(void *state, const struct envelope *event, struct arena *arena, struct err *err)
+{
+    struct user *user = state;
+    struct buf left;
+    const char *permission = member(event, arena, "permission", err);
+    if (permission == NULL)
+        return -1;
+    buf_init(&left, arena);
+    for (const char *at = user->permissions; *at != '\0';) {
+        size_t len = strcspn(at, " ");
+        if (len != strlen(permission) || memcmp(at, permission, len) != 0) {
+            buf_puts(&left, left.len > 0 ? " " : "");
+            buf_add(&left, at, len);
+        }
+        at += len + strspn(at + len, " ");
+    }
+    buf_add(&left, "", 1);
+    user->permissions = left.data;
+    user->updated_at = event->recorded_at;
+    return left.failed ? fail(err, ERR_INTERNAL, "no room for permissions") : 0;
+}
+
 int user_logged_in(void *state, const struct envelope *event, struct arena *arena, struct err *err)
 {
     struct user *user = state;
@@ -83,3 +117,45 @@ int user_logged_in(void *state, const struct envelope *event, struct arena *aren
     user->last_login_at = event->recorded_at;
     return 0;
 }
+
+int user_noted(void *state, const struct envelope *event, struct arena *arena, struct err *err)
+{
+    (void)state;
+    (void)event;
+    (void)arena;
+    (void)err;
+    return 0;
+}
+
+int user_erased(void *state, const struct envelope *event, struct arena *arena, struct err *err)
+{
+    struct user *user = state;
+    (void)arena;
+    (void)err;
+    user->sealed = STR("");
+    user->permissions = "";
+    user->username = user->email = NULL;
+    user->updated_at = user->erased_at = event->recorded_at;
+    return 0;
+}
+
+/* Schema 1 had name and address in the clear; so they stay, as the JSON that is sealed since. */
+static int clear_2(const struct envelope *event, struct arena *arena, struct str *data, struct err *err)
+{
+    struct str username = json_member(event->data, "username"), email = json_member(event->data, "email");
+    struct buf buf;
+    if (username.data == NULL || email.data == NULL || event->data.len < 3)
+        return lacking(event, "username or email", err);
+    struct str clear = str_of(arena_printf(arena, "{\"username\":%.*s,\"email\":%.*s}", (int)username.len,
+                                           username.data, (int)email.len, email.data));
+    buf_init(&buf, arena);
+    buf_add(&buf, event->data.data, event->data.len - 1);
+    buf_puts(&buf, ",\"sealed\":");
+    buf_json(&buf, clear.data != NULL ? clear.data : "", clear.len);
+    buf_puts(&buf, "}");
+    *data = buf_str(&buf);
+    return clear.data != NULL && !buf.failed ? 0 : fail(err, ERR_INTERNAL, "no room for an event");
+}
+
+const upcaster USER_REGISTERED_UP[] = {clear_2};
+const upcaster USER_IMPORTED_UP[] = {clear_2};

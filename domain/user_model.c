@@ -1,15 +1,19 @@
-/* The read model of the user streams: the table `users`, a user as JSON, and the query by name. */
+/* The read model of the user streams: the table `users`, a user as JSON, and the queries. */
+#include "base/json.h"
 #include "domain/user.h"
+#include "events/seal.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-static void add_members(struct buf *buf, const struct user *user)
+static void add_text(struct buf *buf, const char *name, const char *text)
 {
-    buf_printf(buf, "{\"id\":\"%s\",\"username\":", user->id);
-    buf_json_z(buf, user->username);
-    buf_puts(buf, ",\"email\":");
-    buf_json_z(buf, user->email);
+    buf_printf(buf, ",\"%s\":", name);
+    text != NULL ? buf_json_z(buf, text) : buf_puts(buf, "null");
+}
+
+static void add_rest(struct buf *buf, const struct user *user)
+{
     buf_puts(buf, ",\"permissions\":");
     buf_words(buf, user->permissions);
     buf_printf(buf, ",\"version\":%" PRId64, user->version);
@@ -17,22 +21,45 @@ static void add_members(struct buf *buf, const struct user *user)
     buf_moment(buf, user->created_at);
     buf_puts(buf, ",\"updated_at\":");
     buf_moment(buf, user->updated_at);
+    buf_puts(buf, ",\"last_login_at\":");
+    buf_moment(buf, user->last_login_at);
 }
 
 static void json(struct buf *buf, const void *state, const struct actor *actor)
 {
+    const struct user *user = state;
     (void)actor;
-    add_members(buf, state);
+    buf_printf(buf, "{\"id\":\"%s\"", user->id);
+    add_text(buf, "username", user->username);
+    add_text(buf, "email", user->email);
+    add_rest(buf, user);
     buf_puts(buf, "}");
 }
 
 static void whole_json(struct buf *buf, const void *state)
 {
     const struct user *user = state;
-    add_members(buf, user);
-    buf_puts(buf, ",\"last_login_at\":");
-    buf_moment(buf, user->last_login_at);
+    buf_printf(buf, "{\"id\":\"%s\",\"sealed\":", user->id);
+    buf_json(buf, user->sealed.data, user->sealed.len);
+    add_rest(buf, user);
+    buf_puts(buf, ",\"erased_at\":");
+    buf_moment(buf, user->erased_at);
     buf_puts(buf, "}");
+}
+
+/* What is sealed begins with no brace; from before there were keys it is the JSON itself. */
+static int derive(void *state, const unsigned char *key, struct arena *arena, struct err *err)
+{
+    struct user *user = state;
+    struct str clear = user->sealed;
+    user->username = user->email = NULL;
+    if (clear.len == 0 || clear.data[0] != '{')
+        clear = key != NULL && clear.len > 0 ? seal_open(arena, key, clear) : (struct str){NULL, 0};
+    if (clear.data == NULL)
+        return arena_exhausted(arena) ? fail(err, ERR_INTERNAL, "no room for a user") : 0;
+    user->username = json_text(arena, json_member(clear, "username")).data;
+    user->email = json_text(arena, json_member(clear, "email")).data;
+    return 0;
 }
 
 static const char *audience(const void *state, struct arena *arena)
@@ -41,20 +68,28 @@ static const char *audience(const void *state, struct arena *arena)
     return arena_printf(arena, "user:%s permission:user_admin", user->id);
 }
 
-#define COLUMN(name, type)                                                                                             \
+#define MEMBER(name, type, derived)                                                                                    \
     {                                                                                                                  \
-#name, type, offsetof(struct user, name), false                                                                \
+#name, type, offsetof(struct user, name), derived                                                              \
     }
 
 static const struct column COLUMNS[] = {
-    COLUMN(id, COLUMN_TEXT),           COLUMN(username, COLUMN_TEXT),        COLUMN(email, COLUMN_TEXT),
-    COLUMN(permissions, COLUMN_TEXT),  COLUMN(version, COLUMN_NUMBER),       COLUMN(created_at, COLUMN_MOMENT),
-    COLUMN(updated_at, COLUMN_MOMENT), COLUMN(last_login_at, COLUMN_MOMENT),
+    MEMBER(id, COLUMN_TEXT, false),
+    MEMBER(sealed, COLUMN_STR, false),
+    MEMBER(permissions, COLUMN_TEXT, false),
+    MEMBER(version, COLUMN_NUMBER, false),
+    MEMBER(created_at, COLUMN_MOMENT, false),
+    MEMBER(updated_at, COLUMN_MOMENT, false),
+    MEMBER(last_login_at, COLUMN_MOMENT, false),
+    MEMBER(erased_at, COLUMN_MOMENT, false),
+    MEMBER(username, COLUMN_TEXT, true),
+    MEMBER(email, COLUMN_TEXT, true),
 };
 
 const struct read_model USERS = {
     .name = "users",
     .category = "user",
+    .path = "/api/users",
     .imported = "user.imported",
     .direct = offsetof(struct conf, features_accounts),
     .columns = COLUMNS,
@@ -63,26 +98,47 @@ const struct read_model USERS = {
     .json = json,
     .whole_json = whole_json,
     .audience = audience,
+    .sealed = true,
+    .derive = derive,
 };
 
-int user_find(struct sql *db, struct arena *arena, const char *name, struct user *user, struct err *err)
+static int find(struct sql *db, struct arena *arena, const char *where, const char *value, struct user *user,
+                struct err *err)
 {
     struct sql_rows rows;
-    /* A name holds no @, and an address does. */
-    const char *where = strchr(name, '@') != NULL ? "WHERE email = ?" : "WHERE username = ?";
     const char *text = row_select(&USERS, arena, "users", where);
-    const char *secret = "SELECT password_hash FROM credentials WHERE user_id = ?";
     if (text == NULL)
         return fail(err, ERR_INTERNAL, "no room for a user");
-    if (sql_select(db, arena, text, SQL_ARGS(SQL_TEXT(name)), &rows, err) != 0)
+    if (sql_select(db, arena, text, SQL_ARGS(SQL_TEXT(value)), &rows, err) != 0)
         return -1;
     if (rows.count != 1)
         return fail(err, ERR_ABSENT, "There is no such user.");
     row_state(&USERS, &rows, 0, user);
-    if (sql_select(db, arena, secret, SQL_ARGS(SQL_TEXT(user->id)), &rows, err) != 0)
+    return 0;
+}
+
+int user_find(struct sql *db, struct arena *arena, const char *name, struct user *user, const char **hash,
+              struct err *err)
+{
+    struct sql_rows rows;
+    /* A name holds no @, and an address does. */
+    if (find(db, arena, strchr(name, '@') != NULL ? "WHERE email = ?" : "WHERE username = ?", name, user, err) != 0 ||
+        sql_select(db, arena, "SELECT password_hash FROM credentials WHERE user_id = ?", SQL_ARGS(SQL_TEXT(user->id)),
+                   &rows, err) != 0)
         return -1;
     if (rows.count != 1)
         return fail(err, ERR_ABSENT, "The user has no password.");
-    user->password_hash = SQL_CELL(&rows, 0, 0).data;
+    *hash = SQL_CELL(&rows, 0, 0).data;
     return 0;
+}
+
+int user_find_id(struct sql *db, struct arena *arena, const char *id, const struct actor *reader, struct user *user,
+                 struct err *err)
+{
+    bool may = actor_may(reader, "user_admin") || (reader->user_id != NULL && strcmp(reader->user_id, id) == 0);
+    if (!may)
+        return fail(err, ERR_ABSENT, "There is no such user.");
+    if (find(db, arena, "WHERE id = ?", id, user, err) != 0)
+        return -1;
+    return user->erased_at == INT64_MIN ? 0 : fail(err, ERR_GONE, "The account was erased.");
 }

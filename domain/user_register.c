@@ -1,9 +1,11 @@
 /* register_user → user.registered, and user.permission_granted for each permission. */
-#include "domain/user.h"
+#include "domain/session.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/crypt.h"
 #include "base/json.h"
+#include "events/seal.h"
 
 #include <string.h>
 
@@ -13,6 +15,7 @@ static const struct field FIELDS[] = {
     {.name = "username", .type = FIELD_TEXT, .required = true, .least = 2, .most = 40},
     {.name = "email", .type = FIELD_TEXT, .required = true, .least = 3, .most = 254},
     {.name = "password", .type = FIELD_TEXT, .required = true, .least = 8, .most = 256},
+    {.name = "invitation", .type = FIELD_TEXT, .least = 1, .most = 64},
     {.name = "permissions", .type = FIELD_TEXTS, .least = 1, .most = 40, .items = 5},
 };
 
@@ -30,7 +33,8 @@ static bool name_ok(struct str name)
     for (size_t i = 0; i < name.len; i++)
         if ((unsigned char)name.data[i] <= ' ' || strchr("@/\\\"'<>&;\x7f", name.data[i]) != NULL)
             return false;
-    return true;
+    /* What looks like an @ to a reader is one here. */
+    return strstr(name.data, "\xEF\xBC\xA0") == NULL && strstr(name.data, "\xEF\xB9\xAB") == NULL;
 }
 
 static bool email_ok(struct str email)
@@ -47,29 +51,37 @@ static bool permission_ok(const char *permission)
     return strchr(permission, ' ') == NULL && actor_may(&all, permission);
 }
 
-static int check(const struct command *command, struct json_object *permissions, struct err *err)
+void user_check(const struct command *command, struct faults *faults)
 {
-    if (!name_ok(json_string(command->payload, "username")))
-        return fail(err, ERR_INVALID, "The username has a space or one of @/\\\"'<>&; in it.");
-    if (!email_ok(json_string(command->payload, "email")))
-        return fail(err, ERR_INVALID, "The email is not an address.");
-    for (size_t i = 0; permissions != NULL && i < json_object_array_length(permissions); i++)
-        if (!permission_ok(json_object_get_string(json_object_array_get_idx(permissions, i))))
-            return fail(err, ERR_INVALID, "There is no such permission; there are: %s", ALL_PERMISSIONS);
-    return 0;
+    struct str name = json_string(command->payload, "username"), email = json_string(command->payload, "email");
+    struct json_object *permissions = json_object_object_get(command->payload, "permissions");
+    bool listed = json_object_is_type(permissions, json_type_array);
+    if (name.data != NULL && !name_ok(name))
+        fault_add(faults, "/username", "must have no space and none of @ / \\ \" ' < > & ;");
+    if (email.data != NULL && !email_ok(email))
+        fault_add(faults, "/email", "must be an address, such as ann@example.org");
+    for (size_t i = 0; listed && i < json_object_array_length(permissions); i++) {
+        struct json_object *item = json_object_array_get_idx(permissions, i);
+        if (json_object_is_type(item, json_type_string) && !permission_ok(json_object_get_string(item)))
+            fault_add(faults, arena_printf(command->arena, "/permissions/%zu", i),
+                      arena_printf(command->arena, "must be one of %s", ALL_PERMISSIONS));
+    }
 }
 
-static struct str registered(const struct command *command)
+struct str user_sealed_json(const struct command *command, const char *id, const char *once)
 {
-    struct buf buf;
+    struct buf clear;
     struct str username = json_string(command->payload, "username"), email = json_string(command->payload, "email");
-    buf_init(&buf, command->arena);
-    buf_printf(&buf, "{\"id\":\"%s\",\"username\":", command->new_id);
-    buf_json(&buf, username.data, username.len);
-    buf_puts(&buf, ",\"email\":");
-    buf_json(&buf, email.data, email.len);
-    buf_puts(&buf, "}");
-    return buf_str(&buf);
+    buf_init(&clear, command->arena);
+    buf_puts(&clear, "{\"username\":");
+    buf_json(&clear, username.data, username.len);
+    buf_puts(&clear, ",\"email\":");
+    buf_json(&clear, email.data, email.len);
+    buf_puts(&clear, "}");
+    struct str sealed = seal_text(command->arena, command->key, once, buf_str(&clear));
+    if (clear.failed || sealed.data == NULL)
+        return (struct str){NULL, 0};
+    return str_of(arena_printf(command->arena, "{\"id\":\"%s\",\"sealed\":\"%s\"}", id, sealed.data));
 }
 
 static int decide(const void *state, const struct command *command, struct decision *decision, struct err *err)
@@ -77,7 +89,8 @@ static int decide(const void *state, const struct command *command, struct decis
     (void)state;
     struct json_object *permissions = json_object_object_get(command->payload, "permissions");
     const char *audience = USERS.audience(&(struct user){.id = command->new_id}, command->arena);
-    bool ok = decision_add(decision, "user.registered", audience, registered(command));
+    bool ok = decision_add(decision, "user.registered", audience,
+                           user_sealed_json(command, command->new_id, command->event_ids[0]));
     for (size_t i = 0; ok && permissions != NULL && i < json_object_array_length(permissions); i++) {
         struct buf buf;
         buf_init(&buf, command->arena);
@@ -87,32 +100,81 @@ static int decide(const void *state, const struct command *command, struct decis
     return ok ? 0 : fail(err, ERR_INTERNAL, "the registration is too large");
 }
 
-static const char *taken(const char *key)
+const char *user_taken(const char *key)
 {
     if (strcmp(key, "username") == 0)
         return "The username is taken.";
+    if (strcmp(key, "invitation") == 0)
+        return "The invitation was used by somebody else.";
     return strcmp(key, "email") == 0 ? "The email is taken." : NULL;
 }
 
-/* So that no transaction waits for argon2. Refusals come first, for who is refused shall not cost a hash. */
-static int prepare(struct sql *db, struct command *command, struct err *err)
+int user_hash_password(struct command *command, struct err *err)
 {
-    (void)db;
     struct str password = json_string(command->payload, "password");
     char *hash = arena_alloc(command->arena, PASSWORD_HASH_SIZE);
     command->aside = hash;
-    if (may_register(NULL, command, err) != 0 ||
-        check(command, json_object_object_get(command->payload, "permissions"), err) != 0)
-        return -1;
     if (hash == NULL)
         return fail(err, ERR_INTERNAL, "no room for a hash");
     return password_hash(password.data, password.len, (unsigned long long)command->conf->auth_argon2_ops,
                          (size_t)command->conf->auth_argon2_memory, hash, err);
 }
 
+/* Who has user_admin, or runs courantctl, needs no leave. */
+static int may_enter(struct sql *db, const struct command *command, struct err *err)
+{
+    struct sql_rows rows;
+    char now[CLOCK_TEXT];
+    const char *mode = command->conf->auth_registration;
+    struct str invitation = json_string(command->payload, "invitation");
+    unsigned char *hash = arena_alloc(command->arena, SHA256_SIZE);
+    if (strcmp(mode, "open") == 0 || actor_may(command->actor, "user_admin"))
+        return 0;
+    if (strcmp(mode, "closed") == 0)
+        return fail(err, ERR_DENIED, "Registration is closed.");
+    if (invitation.data == NULL || hash == NULL || !secret_hash(INVITATION_KIND, invitation.data, hash))
+        return fail(err, ERR_DENIED, "Registration needs an invitation.");
+    clock_sql(clock_now(), now);
+    if (sql_select(db, command->arena, "SELECT 1 FROM invitations WHERE hash = ? AND expires_at > ?",
+                   SQL_ARGS(SQL_BYTES(hash, SHA256_SIZE), SQL_TEXT(now)), &rows, err) != 0)
+        return -1;
+    return rows.count == 1 ? 0 : fail(err, ERR_DENIED, "The invitation is not valid, or its time is over.");
+}
+
+/* So that no transaction waits for argon2. Refusals come first, for who is refused shall not cost a hash. */
+static int prepare(struct sql *db, struct command *command, struct err *err)
+{
+    unsigned char *key = arena_alloc(command->arena, SECRET_SIZE);
+    if (may_register(NULL, command, err) != 0 || may_enter(db, command, err) != 0)
+        return -1;
+    if (key == NULL)
+        return fail(err, ERR_INTERNAL, "no room for a key");
+    crypt_random(key, SECRET_SIZE);
+    command->key = key;
+    return user_hash_password(command, err);
+}
+
+/* An invitation is good for one account. */
+static void use_invitation(struct sql_batch *batch, const struct command *command)
+{
+    unsigned char hash[SHA256_SIZE];
+    struct str invitation = json_string(command->payload, "invitation");
+    bool needed =
+        strcmp(command->conf->auth_registration, "invitation") == 0 && !actor_may(command->actor, "user_admin");
+    if (!needed || invitation.data == NULL || !secret_hash(INVITATION_KIND, invitation.data, hash))
+        return;
+    const char *bytes = arena_copy(sql_batch_arena(batch), (const char *)hash, sizeof hash);
+    sql_batch_add(batch,
+                  "DELETE FROM invitations WHERE hash = ? AND expires_at > ?; IF ROW_COUNT() = 0 THEN SIGNAL SQLSTATE "
+                  "'45000' SET MESSAGE_TEXT = 'invitation'; END IF",
+                  SQL_ARGS(SQL_BYTES(bytes, sizeof hash), sql_moment(batch, command->now)));
+}
+
 static int beside(struct sql_batch *batch, const struct command *command, struct err *err)
 {
     (void)err;
+    use_invitation(batch, command);
+    seal_key_add(batch, command->new_id, command->key);
     sql_batch_add(batch, "INSERT INTO credentials (user_id, password_hash) VALUES (?, ?)",
                   SQL_ARGS(SQL_TEXT(command->new_id), SQL_TEXT((const char *)command->aside)));
     return 0;
@@ -124,10 +186,12 @@ const struct command_type REGISTER_USER = {
     .model = &USERS,
     .fields = FIELDS,
     .field_count = sizeof FIELDS / sizeof FIELDS[0],
+    .secrets = true,
     .creates = true,
+    .check = user_check,
     .prepare = prepare,
     .authorise = may_register,
     .decide = decide,
-    .taken = taken,
+    .taken = user_taken,
     .beside = beside,
 };

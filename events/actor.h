@@ -17,7 +17,8 @@ struct actor {
     const char *username;
     const char *session_id;
     const char *permissions;
-    int64_t expires; /* a moment; when the session's token ends */
+    const char *scopes; /* of an API token, whose id then stands in session_id; NULL: a session, or nobody */
+    int64_t expires;    /* a moment; when the session's token ends */
 };
 
 extern const struct actor ANONYMOUS;

@@ -2,6 +2,7 @@
 #include "events/adopt.h"
 
 #include "base/clock.h"
+#include "events/seal.h"
 
 #include <string.h>
 
@@ -41,10 +42,13 @@ static int load(struct sql *db, const struct read_model *rows, const char *id, c
     return last < version;
 }
 
-static int make_event(const struct model *model, const struct read_model *rows, const char *stream, const void *state,
-                      const struct actor *actor, struct arena *arena, struct envelope *event, struct err *err)
+static int make_event(struct sql *db, const struct model *model, const struct read_model *rows, const char *stream,
+                      const void *state, const struct actor *actor, struct arena *arena, struct envelope *event,
+                      struct err *err)
 {
     struct buf data;
+    const char *id = stream + strlen(rows->category) + 1;
+    const unsigned char *key = NULL;
     const struct event_type *type = model_event(model, rows->imported);
     const struct command by = {.actor = actor, .arena = arena, .source = "courantctl"};
     void *made = arena_alloc(arena, rows->state_size);
@@ -62,7 +66,8 @@ static int make_event(const struct model *model, const struct read_model *rows, 
     if (data.failed || made == NULL || event->audience == NULL || arena_exhausted(arena))
         return fail(err, ERR_UNAVAILABLE, "no room for an event");
     event_digest(event, event->digest);
-    if (model_fold(model, made, event, arena, err) != 0 || state_derive(rows, made, arena, err) != 0)
+    if ((rows->sealed && seal_keys(db, arena, &id, 1, &key, err) != 0) ||
+        model_fold(model, made, event, arena, err) != 0 || state_derive(rows, made, key, arena, err) != 0)
         return -1;
     const struct column *column = state_difference(rows, state, made);
     return column == NULL ? 0
@@ -81,7 +86,7 @@ int adopt_row(struct sql *db, const struct model *model, const struct read_model
     if (sql_begin(db, err) != 0)
         return -1;
     int lacks = load(db, rows, id, stream, arena, state, err);
-    if (lacks <= 0 || make_event(model, rows, stream, state, actor, arena, &event, err) != 0) {
+    if (lacks <= 0 || make_event(db, model, rows, stream, state, actor, arena, &event, err) != 0) {
         sql_rollback(db);
         return lacks == 0 ? 0 : -1;
     }

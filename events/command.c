@@ -92,7 +92,9 @@ static int make_events(const struct work *work, const struct decision *decision,
             return stream == NULL ? fail(err, ERR_INTERNAL, "the command is too large") : -1;
         event_digest(event, event->digest);
     }
-    return state_derive(work->rows, state, command->arena, err);
+    if (work->rows->sealed && command->key == NULL)
+        return 0;
+    return state_derive(work->rows, state, command->key, command->arena, err);
 }
 
 static void set_positions(struct outcome *outcome, int64_t last)
@@ -155,12 +157,26 @@ static int commit(const struct work *work, struct outcome *outcome, struct err *
     return 0;
 }
 
+/* There was nothing to change: what there is already is the answer, as of the log's position. */
+static int leave(const struct work *work, struct outcome *outcome, struct err *err)
+{
+    struct log_head head;
+    sql_rollback(work->db);
+    if (eventlog_head(work->db, work->command->arena, &head, err) != 0)
+        return -1;
+    outcome->position = head.position;
+    return 0;
+}
+
 /* Locks the row and reads it. */
 static int load(const struct work *work, void *state, struct err *err)
 {
     struct sql_rows rows;
     struct arena *arena = work->command->arena;
-    const char *text = row_select_state(work->rows, arena, work->rows->name, "WHERE id = ? FOR UPDATE");
+    const char *rest = "WHERE id = ? FOR UPDATE";
+    /* What is derived of sealed data is kept, unless the command seals anew. */
+    const char *text = work->rows->sealed ? row_select(work->rows, arena, work->rows->name, rest)
+                                          : row_select_state(work->rows, arena, work->rows->name, rest);
     if (text == NULL)
         return fail(err, ERR_INTERNAL, "no room for a row");
     if (sql_begin(work->db, err) != 0 ||
@@ -234,7 +250,7 @@ static int attempt(struct sql *db, const struct model *model, struct command *co
     if (status == 0 && command->respond != NULL)
         status = command->respond(command, outcome, err);
     if (status == 0)
-        status = commit(&work, outcome, err);
+        status = outcome->count > 0 ? commit(&work, outcome, err) : leave(&work, outcome, err);
     if (status != 0)
         sql_rollback(db);
     return status;
@@ -346,8 +362,11 @@ int command_dispatch(struct sql *db, const struct model *model, struct command *
     outcome->version = 0;
     /* Where the path names the thing, the payload does not: its first field is the id. */
     size_t named = !type->creates && command->target != NULL && type->field_count > 0 ? 1 : 0;
-    if (!schema_check(type->fields + named, type->field_count - named, command->conf, command->payload, command->arena,
-                      faults))
+    schema_check(type->fields + named, type->field_count - named, command->conf, command->payload, command->arena,
+                 faults);
+    if (type->check != NULL && json_object_is_type(command->payload, json_type_object))
+        type->check(command, faults);
+    if (faults->count > 0)
         return fail(err, ERR_INVALID, "The request has faults; errors names each of them.");
     if (find_target(command, err) != 0 || (type->prepare != NULL && type->prepare(db, command, err) != 0))
         return -1;

@@ -42,6 +42,7 @@ struct command {
 
     /* Set by command_dispatch, prepared by the type's prepare. */
     const void *prepared;
+    const unsigned char *key; /* of a sealed read model, for what is sealed now; NULL: what was derived stays */
     int64_t now;
     int clashes; /* how often what decide chose was taken (read_model.chosen_key) */
     char new_id[ID_TEXT];
@@ -64,8 +65,14 @@ struct command_type {
     const struct read_model *model;
     const struct field *fields;
     size_t field_count;
-    bool creates;       /* a new stream; otherwise one that is there, of the command's target or the payload's id */
-    bool removes;       /* what there was is gone: there is nothing to answer with */
+    bool creates; /* a new stream; otherwise one that is there, of the command's target or the payload's id */
+    bool removes; /* what there was is gone: there is nothing to answer with */
+    /* More faults of a payload than its fields can say; any member may be missing or of another type. NULL: there are
+     * none.
+     */
+    void (*check)(const struct command *command, struct faults *faults);
+    bool secrets;       /* its payload holds passwords, of which not even a digest is kept */
+    bool renames;       /* a user: names that are remembered are to be forgotten (events/known.h) */
     bool needs_version; /* the client must name the version that it has seen */
     /*
      * What decide must not do and no transaction should wait for: hashing a password, or reading what is for ever as it

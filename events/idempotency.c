@@ -18,6 +18,19 @@ bool idempotency_key_valid(const char *key)
     return len >= 1 && len <= IDEMPOTENCY_KEY_MOST;
 }
 
+/* A digest of a password would be a password that is easily guessed. */
+static void add_open_members(struct sha256 *hash, struct json_object *payload)
+{
+    json_object_object_foreach(payload, name, value)
+    {
+        if (strstr(name, "password") != NULL)
+            continue;
+        const char *text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
+        sha256_add(hash, name, strlen(name) + 1);
+        sha256_add(hash, text, strlen(text) + 1);
+    }
+}
+
 /* What the key stands for: the command, the thing it is about, the version it was seen at, and the request's bytes. */
 static void digest_of(const struct command *command, unsigned char digest[SHA256_SIZE])
 {
@@ -29,7 +42,10 @@ static void digest_of(const struct command *command, unsigned char digest[SHA256
     sha256_add(&hash, command->type->name, strlen(command->type->name) + 1);
     sha256_add(&hash, target, strlen(target) + 1);
     sha256_add(&hash, expected, (size_t)len + 1);
-    sha256_add(&hash, command->request.data, command->request.len);
+    if (command->type->secrets)
+        add_open_members(&hash, command->payload);
+    else
+        sha256_add(&hash, command->request.data, command->request.len);
     sha256_end(&hash, digest);
 }
 

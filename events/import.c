@@ -136,6 +136,8 @@ static int fold(struct import *m, int64_t *line, struct err *err)
         if (model_fold(m->model, touched.of[i]->state, &m->events[i], m->arena, err) != 0)
             return -1;
     }
+    if (touched_keys(m->db, m->arena, m->model, &touched, err) != 0)
+        return -1;
     return touched_write(m->db, m->arena, m->model, "", true, &touched, err);
 }
 

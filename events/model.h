@@ -78,8 +78,10 @@ struct read_model {
     const char *(*audience)(const void *state, struct arena *arena);
     /* Whether a thing is for everybody after an imported event; NULL: such a one has no effect of its own. */
     bool (*imported_shows)(const struct envelope *event);
-    /* Sets the derived columns; pure. NULL: there are none. */
-    int (*derive)(void *state, struct arena *arena, struct err *err);
+    /* Its events hold sealed data, for the subject that the stream is about: see events/seal.h. */
+    bool sealed;
+    /* Sets the derived columns; pure. key: of a sealed one, where there is one. NULL: there are none. */
+    int (*derive)(void *state, const unsigned char *key, struct arena *arena, struct err *err);
     /* A unique key whose value decide chooses: where it is taken, decide is asked again with command.clashes raised. */
     const char *chosen_key;
     const struct side *sides;
@@ -156,7 +158,8 @@ void state_pack(const struct read_model *model, const void *state, void *block);
 const struct column *state_difference(const struct read_model *model, const void *a, const void *b);
 
 /* The derived columns of a state, if there are any. */
-int state_derive(const struct read_model *model, void *state, struct arena *arena, struct err *err);
+int state_derive(const struct read_model *model, void *state, const unsigned char *key, struct arena *arena,
+                 struct err *err);
 
 /* «SELECT <columns> FROM <table> <rest>»; NULL when the arena is exhausted. */
 const char *row_select(const struct read_model *model, struct arena *arena, const char *table, const char *rest);

@@ -195,6 +195,9 @@ int rebuild_fold(struct rebuild *r, struct sql *db, struct event_list *list, str
     for (size_t i = 0; i < list->count; i++)
         if (model_fold(r->model, touched->of[i]->state, &list->events[i], r->arena, err) != 0)
             return -1;
+    /* By a connection that holds no lock of tables: it could read no others. */
+    if (touched_keys(r->db, r->arena, r->model, touched, err) != 0)
+        return -1;
     return touched_write(db, r->arena, r->model, "rebuild_", r->sides, touched, err);
 }
 

@@ -103,9 +103,10 @@ const struct column *state_difference(const struct read_model *model, const void
     return NULL;
 }
 
-int state_derive(const struct read_model *model, void *state, struct arena *arena, struct err *err)
+int state_derive(const struct read_model *model, void *state, const unsigned char *key, struct arena *arena,
+                 struct err *err)
 {
-    return model->derive != NULL ? model->derive(state, arena, err) : 0;
+    return model->derive != NULL ? model->derive(state, key, arena, err) : 0;
 }
 
 static const char *select_text(const struct read_model *model, struct arena *arena, const char *table, const char *rest,

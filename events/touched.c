@@ -1,6 +1,7 @@
 /* See touched.h. */
 #include "events/touched.h"
 
+#include "events/seal.h"
 #include "events/sides.h"
 
 #include <string.h>
@@ -124,6 +125,35 @@ int touched_load(struct sql *db, struct arena *arena, const struct model *model,
     return 0;
 }
 
+static int model_keys(struct sql *db, struct arena *arena, const struct read_model *rows, struct touched_list *list,
+                      struct err *err)
+{
+    size_t count = 0;
+    const char **ids = arena_alloc(arena, (list->count + 1) * sizeof *ids);
+    const unsigned char **keys = arena_alloc(arena, (list->count + 1) * sizeof *keys);
+    if (ids == NULL || keys == NULL)
+        return fail(err, ERR_UNAVAILABLE, "no room for keys");
+    for (size_t i = 0; i < list->count; i++)
+        if (list->items[i].rows == rows)
+            ids[count++] = list->items[i].id;
+    if (count > 0 && seal_keys(db, arena, ids, count, keys, err) != 0)
+        return -1;
+    count = 0;
+    for (size_t i = 0; i < list->count; i++)
+        if (list->items[i].rows == rows)
+            list->items[i].key = keys[count++];
+    return 0;
+}
+
+int touched_keys(struct sql *db, struct arena *arena, const struct model *model, struct touched_list *list,
+                 struct err *err)
+{
+    for (size_t i = 0; i < model->read_model_count; i++)
+        if (model->read_models[i]->sealed && model_keys(db, arena, model->read_models[i], list, err) != 0)
+            return -1;
+    return 0;
+}
+
 static int delete_rows(struct sql *db, struct arena *arena, const struct read_model *rows, const char *prefix,
                        const struct touched_list *list, struct err *err)
 {
@@ -169,7 +199,7 @@ static int write_model(struct sql *db, struct arena *arena, const struct read_mo
         return fail(err, ERR_UNAVAILABLE, "no room for rows");
     for (size_t i = 0; i < list->count; i++)
         if (list->items[i].rows == rows) {
-            if (state_derive(rows, list->items[i].state, arena, err) != 0)
+            if (state_derive(rows, list->items[i].state, list->items[i].key, arena, err) != 0)
                 return -1;
             row_values(rows, list->items[i].state, arena, values + rows->column_count * count++);
         }

@@ -11,10 +11,11 @@
 struct touched {
     const char *stream, *id;
     const struct read_model *rows;
-    int64_t first; /* version of its first event in the run */
-    void *state;   /* before the first of them; zero until somebody loads it */
-    void *row;     /* the row that touched_load found, or NULL */
-    bool done;     /* for the caller */
+    int64_t first;            /* version of its first event in the run */
+    void *state;              /* before the first of them; zero until somebody loads it */
+    void *row;                /* the row that touched_load found, or NULL */
+    const unsigned char *key; /* of a sealed one, where touched_keys has found it */
+    bool done;                /* for the caller */
 };
 
 struct touched_list {
@@ -30,6 +31,10 @@ int touched_find(const struct model *model, struct arena *arena, const struct ev
 /* Reads the rows of those streams that want(item) chooses (NULL: all) from the tables «<prefix><name>». */
 int touched_load(struct sql *db, struct arena *arena, const struct model *model, const char *prefix,
                  bool (*want)(const struct touched *item), struct touched_list *list, struct err *err);
+
+/* Reads the keys of those whose read model is sealed. */
+int touched_keys(struct sql *db, struct arena *arena, const struct model *model, struct touched_list *list,
+                 struct err *err);
 
 /*
  * Writes the states of all of them to the tables «<prefix><name>», in the place of the rows that were loaded. First all

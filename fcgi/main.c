@@ -4,6 +4,7 @@
 #include "base/options.h"
 #include "base/slug.h"
 #include "fcgi/pool.h"
+#include "handlers/app.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -24,10 +25,18 @@ static int run(const char *path, struct err *err)
         return -1;
     setup.lane = lane_new(true);
     setup.known = known_new();
-    int status =
-        setup.lane != NULL && setup.known != NULL ? pool_run(&setup) : fail(err, ERR_UNAVAILABLE, "no shared memory");
+    setup.throttle = throttle_new();
+    setup.gate = gate_new(conf.auth_argon2_concurrent);
+    password_gate(setup.gate);
+    bool shared = setup.lane != NULL && setup.known != NULL && setup.throttle != NULL && setup.gate != NULL;
+    int status = shared ? auth_start(&conf, err) : fail(err, ERR_UNAVAILABLE, "no shared memory");
+    if (status == 0)
+        status = pool_run(&setup);
     lane_free(&setup.lane);
     known_free(&setup.known);
+    throttle_free(&setup.throttle);
+    password_gate(NULL);
+    gate_free(&setup.gate);
     close(setup.listen_fd);
     if (!inherited)
         listen_remove(conf.fcgi_listen);
@@ -40,6 +49,7 @@ int main(int argc, char **argv)
 {
     const char *path;
     struct err err;
+    crypt_wipe_freed(argv);
     options_read(argc, argv, "courant-fcgi", "Serves Courant's HTTP interface over FastCGI. See courant-fcgi(8).",
                  &path);
     int status = run(path, &err);

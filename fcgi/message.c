@@ -1,6 +1,8 @@
 /* Requests and answers over FastCGI. See message.h. */
 #include "fcgi/message.h"
 
+#include "base/crypt.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +65,7 @@ static int read_body(FCGX_Request *fcgi, int64_t limit, struct arena *arena, str
         return 400;
     }
     *body = buf_str(&buf);
+    crypt_wipe(chunk, sizeof chunk);
     return 0;
 }
 
@@ -75,6 +78,7 @@ int message_read(FCGX_Request *fcgi, const struct conf *conf, struct arena *aren
         .target = param(fcgi, "REQUEST_URI", ""),
         .secure =
             strcmp(param(fcgi, "HTTPS", ""), "on") == 0 || strcmp(param(fcgi, "REQUEST_SCHEME", ""), "https") == 0,
+        .peer = param(fcgi, "REMOTE_ADDR", NULL),
         .header = header,
         .header_source = fcgi,
         .arena = arena,

@@ -38,7 +38,7 @@ static int run_child(const struct pool *pool, const struct slot *slot)
     const struct pool_setup *setup = pool->setup;
     if (pool->count > 1 && slot == &pool->slots[pool->count - 1])
         return publish_run(setup->conf, setup->lane);
-    return worker_run(setup->conf, setup->listen_fd, setup->lane, setup->known);
+    return worker_run(setup->conf, setup->listen_fd, setup->lane, setup->known, setup->throttle);
 }
 
 static void start(struct pool *pool, struct slot *slot)
@@ -57,6 +57,8 @@ static void start(struct pool *pool, struct slot *slot)
         free(pool->slots);
         lane_free(&pool->setup->lane);
         known_free(&pool->setup->known);
+        throttle_free(&pool->setup->throttle);
+        gate_free(&pool->setup->gate);
         exit(status);
     }
 }

@@ -10,6 +10,7 @@
 
 #include "base/conf.h"
 #include "events/known.h"
+#include "http/throttle.h"
 #include "events/publisher.h"
 
 struct pool_setup {
@@ -18,6 +19,8 @@ struct pool_setup {
     int listen_fd;
     struct lane *lane;
     struct known *known;
+    struct throttle *throttle;
+    struct gate *gate; /* of argon2id */
 };
 
 /* Returns the exit status of the program when the last worker has ended. */

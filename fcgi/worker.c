@@ -79,15 +79,18 @@ static void answer(struct worker *worker)
     struct http_request request;
     struct http_response response;
     struct err err;
-    struct exchange exchange = {
-        .request = &request, .response = &response, .arena = worker->arena, .app = &worker->app};
+    struct exchange exchange = {.request = &request,
+                                .response = &response,
+                                .arena = worker->arena,
+                                .identify = app_identify,
+                                .app = &worker->app};
     http_response_init(&response, worker->arena);
     int refused = message_read(&worker->fcgi, worker->conf, worker->arena, &request, &err);
     log_trace(request.trace_id);
     if (refused != 0)
         http_send_problem(&response, &request, refused, err.text, NULL);
     else
-        router_dispatch(ROUTES, ROUTE_COUNT, worker->conf, &exchange);
+        router_dispatch(ROUTES, ROUTE_COUNT, &exchange);
     if (arena_exhausted(worker->arena)) {
         arena_reset(worker->arena);
         worker->app.committed.count = 0;
@@ -186,20 +189,23 @@ static void stop(struct worker *worker)
     sql_end();
     arena_free(&worker->arena);
     names_free(&worker->app.names);
+    keys_free(&worker->app.keys);
     if (worker->epoll_fd >= 0)
         close(worker->epoll_fd);
 }
 
-int worker_run(const struct conf *conf, int listen_fd, struct lane *lane, struct known *known)
+int worker_run(const struct conf *conf, int listen_fd, struct lane *lane, struct known *known,
+               struct throttle *throttle)
 {
     struct err err;
-    struct worker worker = {.conf = conf,
-                            .listen_fd = listen_fd,
-                            .epoll_fd = -1,
-                            .lane = lane,
-                            .app = {.conf = conf, .known = known, .names = names_new(known)},
-                            .fcgi = {.ipcFd = -1},
-                            .known_fd = -1};
+    struct worker worker = {
+        .conf = conf,
+        .listen_fd = listen_fd,
+        .epoll_fd = -1,
+        .lane = lane,
+        .app = {.conf = conf, .known = known, .names = names_new(known), .keys = keys_new(), .throttle = throttle},
+        .fcgi = {.ipcFd = -1},
+        .known_fd = -1};
     int status = start(&worker, &err);
     if (status != 0)
         log_error("%s", err.text);

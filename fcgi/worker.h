@@ -9,9 +9,11 @@
 
 #include "base/conf.h"
 #include "events/known.h"
+#include "http/throttle.h"
 #include "events/publisher.h"
 
 /* All signals are blocked when it is called. Returns the exit status of the process. */
-int worker_run(const struct conf *conf, int listen_fd, struct lane *lane, struct known *known);
+int worker_run(const struct conf *conf, int listen_fd, struct lane *lane, struct known *known,
+               struct throttle *throttle);
 
 #endif

@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include "domain/article.h"
 #include "domain/model.h"
+#include "domain/session.h"
 #include "events/idempotency.h"
 
 #include <inttypes.h>
@@ -28,8 +29,22 @@ const struct route ROUTES[] = {
     {"POST", "/api/articles/{id}/revisions/{n}/restore", ROUTE_USER, commands_at_path, &RESTORE_REVISION},
     {"GET", "/api/commands", ROUTE_ANYONE, commands_list, NULL},
     {"POST", "/api/commands/{id}", ROUTE_ANYONE, commands_send, NULL},
+    {"POST", "/api/users", ROUTE_ANYONE, commands_at_path, &REGISTER_USER},
+    {"GET", "/api/users/{id}", ROUTE_USER, users_get, NULL},
+    {"PUT", "/api/users/{id}", ROUTE_SESSION, commands_at_path, &UPDATE_USER},
+    {"DELETE", "/api/users/{id}", ROUTE_SESSION, commands_at_path, &ERASE_USER},
+    {"PUT", "/api/users/{id}/password", ROUTE_SESSION, commands_at_path, &CHANGE_PASSWORD},
+    {"PUT", "/api/users/{id}/permissions", ROUTE_SESSION, commands_at_path, &SET_PERMISSIONS},
     {"POST", "/api/auth/login", ROUTE_OPEN, auth_login, NULL},
+    {"POST", "/api/auth/refresh", ROUTE_OPEN, auth_refresh, NULL},
+    {"POST", "/api/auth/logout", ROUTE_SESSION, auth_logout, NULL},
     {"GET", "/api/auth", ROUTE_USER, auth_whoami, NULL},
+    {"GET", "/api/auth/sessions", ROUTE_SESSION, sessions_list, NULL},
+    {"DELETE", "/api/auth/sessions/{id}", ROUTE_SESSION, sessions_revoke, NULL},
+    {"GET", "/api/auth/tokens", ROUTE_SESSION, tokens_list, NULL},
+    {"POST", "/api/auth/tokens", ROUTE_SESSION, tokens_create, NULL},
+    {"DELETE", "/api/auth/tokens/{id}", ROUTE_SESSION, tokens_revoke, NULL},
+    {"POST", "/api/auth/invitations", ROUTE_SESSION, invitations_create, NULL},
     {"GET", "/feed.atom", ROUTE_OPEN, feed_get, NULL},
     {"GET", "/livez", ROUTE_OPEN, health_live, NULL},
     {"GET", "/readyz", ROUTE_OPEN, health_ready, NULL},
@@ -75,6 +90,22 @@ bool app_database(struct exchange *exchange)
     if (app->db != NULL || sql_open(&app->db, app->conf, &err) == 0)
         return true;
     http_send_error(exchange->response, exchange->request, &err, NULL);
+    return false;
+}
+
+bool app_identify(struct exchange *exchange, const struct credentials *credentials)
+{
+    struct app *app = app_of(exchange);
+    struct err err;
+    if (!app_database(exchange))
+        return false;
+    if (identify(app->db, app->keys, exchange->arena, credentials->token, &exchange->actor, &err) == 0)
+        return true;
+    exchange->actor = ANONYMOUS;
+    if (err.kind == ERR_DENIED)
+        http_refuse_credentials(exchange->response, exchange->request, credentials, err.text);
+    else
+        http_send_error(exchange->response, exchange->request, &err, NULL);
     return false;
 }
 
@@ -265,6 +296,15 @@ int app_respond(const struct command *command, struct outcome *outcome, struct e
     return headers.failed || body.failed ? fail(err, ERR_INTERNAL, "the answer is too large") : 0;
 }
 
+/* Who opens accounts for others is not held back. */
+static bool may_register(struct exchange *exchange)
+{
+    struct str client = app_client(exchange);
+    const struct try tries[] = {
+        {{"register-address", app_of(exchange)->conf->throttle_register_address, 3600}, client.data, client.len}};
+    return actor_may(&exchange->actor, "user_admin") || app_try(exchange, tries, 1);
+}
+
 bool app_dispatch(struct exchange *exchange, struct command *command)
 {
     struct app *app = app_of(exchange);
@@ -287,6 +327,8 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
                           "An Idempotency-Key has 1 to 255 visible ASCII characters.", NULL);
         return false;
     }
+    if (command->type == &REGISTER_USER && !may_register(exchange))
+        return false;
     if (!app_database(exchange))
         return false;
     if (command_dispatch(app->db, &MODEL, command, &app->committed, &faults, &err) != 0) {
@@ -302,6 +344,8 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
         return false;
     }
     known_raise(app->known, app->committed.position);
+    if (command->type->renames)
+        known_names_changed(app->known);
     app_add_position(exchange, app->committed.position);
     send_reply(exchange->response, &app->committed);
     return true;

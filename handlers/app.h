@@ -7,17 +7,21 @@
 
 #include "base/conf.h"
 #include "domain/article_query.h"
+#include "http/keys.h"
 #include "http/router.h"
+#include "http/throttle.h"
 #include "sql/db.h"
 
 #include <json-c/json.h>
 
 struct app {
     const struct conf *conf;
-    struct sql *db;           /* NULL until the database could be reached */
-    struct known *known;      /* the pool's; may be NULL */
-    struct names *names;      /* may be NULL */
-    struct outcome committed; /* of this request's command; count 0: none */
+    struct sql *db;      /* NULL until the database could be reached */
+    struct known *known; /* the pool's; may be NULL */
+    struct names *names; /* may be NULL */
+    struct keys *keys;
+    struct throttle *throttle; /* the pool's; may be NULL */
+    struct outcome committed;  /* of this request's command; count 0: none */
 };
 
 extern const struct route ROUTES[];
@@ -64,10 +68,31 @@ void app_end_page(struct exchange *exchange, struct buf *buf, struct str next);
 /* A connection to the database; false, and 503 is the answer. */
 bool app_database(struct exchange *exchange);
 
+/* Before anything is served: what a login of nobody is checked against, so that the first takes no longer. */
+int auth_start(const struct conf *conf, struct err *err);
+
+/* One that tries something, under one limit. */
+struct
+try {
+    struct limit limit;
+    const void *who;
+    size_t len;
+};
+
+/* Counts a try under each of these limits, and says so in the answer's headers; false, and 429 is the answer. */
+bool app_try(struct exchange *exchange, const struct try *tries, size_t count);
+/* Who sends the request, as struct try takes it. */
+struct str app_client(const struct exchange *exchange);
+
+/* The router's: asks the database who it is. */
+bool app_identify(struct exchange *exchange, const struct credentials *credentials);
+
 /* The handlers, in their files by group. */
 void articles_list(struct exchange *exchange);
 void articles_get(struct exchange *exchange);
 void auth_login(struct exchange *exchange);
+void auth_logout(struct exchange *exchange);
+void auth_refresh(struct exchange *exchange);
 void auth_whoami(struct exchange *exchange);
 void commands_list(struct exchange *exchange);
 void commands_send(struct exchange *exchange);
@@ -75,6 +100,13 @@ void commands_at_path(struct exchange *exchange);
 void feed_get(struct exchange *exchange);
 void health_live(struct exchange *exchange);
 void health_ready(struct exchange *exchange);
+void invitations_create(struct exchange *exchange);
+void sessions_list(struct exchange *exchange);
+void sessions_revoke(struct exchange *exchange);
+void tokens_create(struct exchange *exchange);
+void tokens_list(struct exchange *exchange);
+void tokens_revoke(struct exchange *exchange);
+void users_get(struct exchange *exchange);
 void revisions_list(struct exchange *exchange);
 void revisions_get(struct exchange *exchange);
 void revisions_diff(struct exchange *exchange);

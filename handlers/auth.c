@@ -3,7 +3,8 @@
 #include "base/clock.h"
 #include "base/crypt.h"
 #include "base/json.h"
-#include "domain/user.h"
+#include "base/slug.h"
+#include "domain/session.h"
 #include "handlers/app.h"
 #include "http/token.h"
 
@@ -13,6 +14,11 @@
 static const struct field LOGIN[] = {
     {.name = "username", .type = FIELD_TEXT, .required = true, .least = 1, .most = 254},
     {.name = "password", .type = FIELD_TEXT, .required = true, .least = 1, .most = 256},
+    {.name = "cookies", .type = FIELD_FLAG},
+};
+
+static const struct field REFRESH[] = {
+    {.name = "refresh_token", .type = FIELD_TEXT, .least = 1, .most = 64},
 };
 
 static void add_user(struct buf *buf, const struct actor *actor)
@@ -24,95 +30,155 @@ static void add_user(struct buf *buf, const struct actor *actor)
     buf_puts(buf, "}");
 }
 
-/*
- * Verifies against a hash even where there is no such user, so that the time of an answer does not tell. The first
- * unknown name makes it, with the parameters in force.
- */
-static bool verify(const struct app *app, const struct user *user, struct str password)
+static char nobody[PASSWORD_HASH_SIZE];
+
+int auth_start(const struct conf *conf, struct err *err)
 {
-    static char nobody[PASSWORD_HASH_SIZE];
-    struct err err;
-    if (user != NULL)
-        return password_matches(password.data, password.len, user->password_hash);
-    if (nobody[0] == '\0' && password_hash("nobody", 6, (unsigned long long)app->conf->auth_argon2_ops,
-                                           (size_t)app->conf->auth_argon2_memory, nobody, &err) != 0)
-        return false;
-    password_matches(password.data, password.len, nobody);
-    return false;
+    return password_hash("nobody", 6, (unsigned long long)conf->auth_argon2_ops, (size_t)conf->auth_argon2_memory,
+                         nobody, err);
+}
+
+/*
+ * Verifies against a hash even where there is no such user (hash NULL), so that the time of an answer does not tell.
+ * 1 it is the password, 0 it is not, -1 it could not be tried.
+ */
+static int verify(const char *hash, struct str password, struct err *err)
+{
+    int right = password_check(password.data, password.len, hash != NULL ? hash : nobody, err);
+    return right > 0 && hash == NULL ? 0 : right;
 }
 
 /* A new hash where the one there is was made with other parameters; NULL otherwise. */
-static const char *rehash(const struct app *app, struct arena *arena, const struct user *user, struct str password)
+static const char *rehash(const struct app *app, struct arena *arena, const char *old, struct str password)
 {
     struct err err;
     unsigned long long ops = (unsigned long long)app->conf->auth_argon2_ops;
     size_t memory = (size_t)app->conf->auth_argon2_memory;
     char *hash = arena_alloc(arena, PASSWORD_HASH_SIZE);
-    if (hash == NULL || !password_outdated(user->password_hash, ops, memory) ||
+    if (hash == NULL || !password_outdated(old, ops, memory) ||
         password_hash(password.data, password.len, ops, memory, hash, &err) != 0)
         return NULL;
     return hash;
 }
 
-static void send_session(struct exchange *exchange, const struct actor *actor, int64_t now)
+/*
+ * What begins or goes on: in cookies, which scripts do not see, or in the body for a client that is no browser. The
+ * access token is in the body in either case, for those few minutes.
+ */
+static void send_session(struct exchange *exchange, const struct actor *actor, const char *refresh, bool cookies)
 {
     struct app *app = app_of(exchange);
     struct buf buf;
-    const char *token = token_make(exchange->arena, app->conf->auth_secret, actor, now);
+    struct err err;
+    const struct signing_key *key = keys_newest(app->keys, app->db, exchange->arena, &err);
+    if (key == NULL) {
+        http_send_error(exchange->response, exchange->request, &err, NULL);
+        return;
+    }
+    const char *token = token_make(exchange->arena, key, actor, clock_now());
+    if (token == NULL)
+        token = "";
     buf_init(&buf, exchange->arena);
-    buf_printf(&buf, "{\"access_token\":\"%s\",\"token_type\":\"Bearer\",\"expires_in\":%" PRId64 ",\"user\":",
-               token != NULL ? token : "", app->conf->auth_token_s);
+    buf_printf(&buf, "{\"access_token\":\"%s\",\"token_type\":\"Bearer\",\"expires_in\":%" PRId64, token,
+               app->conf->auth_token_s);
+    if (!cookies)
+        buf_printf(&buf, ",\"refresh_token\":\"%s\"", refresh);
+    buf_puts(&buf, ",\"user\":");
     add_user(&buf, actor);
     buf_puts(&buf, "}");
-    http_set_access_cookie(exchange->response, exchange->request, token != NULL ? token : "", app->conf->auth_token_s);
+    if (cookies) {
+        http_set_own_cookie(exchange->response, exchange->request, ACCESS_COOKIE, token, app->conf->auth_token_s);
+        http_set_own_cookie(exchange->response, exchange->request, REFRESH_COOKIE, refresh, app->conf->auth_session_s);
+    }
     http_add_header(exchange->response, "Cache-Control", "no-store");
     http_send_json(exchange->response, 200, buf_str(&buf));
 }
 
-static void begin_session(struct exchange *exchange, const struct user *user, struct str password)
+/* What the client calls itself, as much of it as a session's row takes. */
+static const char *agent_of(const struct exchange *exchange)
 {
-    char session[ID_TEXT];
-    int64_t now = clock_now();
+    enum { AGENT_MOST = 200 };
+    const char *agent = http_header(exchange->request, "user-agent");
+    size_t len = agent != NULL ? strlen(agent) : 0;
+    if (len == 0 || !utf8_valid(agent, len))
+        return "";
+    for (size_t characters = 0, i = 0; i < len; i++)
+        if (((unsigned char)agent[i] & 0xc0) != 0x80 && ++characters > AGENT_MOST)
+            len = i;
+    const char *copy = arena_copy(exchange->arena, agent, len);
+    return copy != NULL ? copy : "";
+}
+
+static void begin_session(struct exchange *exchange, const struct user *user, const char *hash,
+                          struct json_object *payload)
+{
+    char session[ID_TEXT], refresh[SECRET_TEXT];
     struct app *app = app_of(exchange);
+    struct json_object *cookies = json_object_object_get(payload, "cookies");
+    struct login login = {.password_hash = rehash(app, exchange->arena, hash, json_string(payload, "password")),
+                          .agent = agent_of(exchange)};
     id_new(session);
+    secret_make(REFRESH_KIND, refresh, login.refresh);
     struct actor actor = {.user_id = user->id,
                           .username = user->username,
                           .session_id = session,
                           .permissions = user->permissions,
-                          .expires = now + app->conf->auth_token_s * 1000000};
-    struct json_object *payload = json_object_new_object();
+                          .expires = clock_now() + app->conf->auth_token_s * 1000000};
+    struct json_object *nothing = json_object_new_object();
     struct command command = {.type = &LOG_IN,
-                              .payload = payload,
+                              .payload = nothing,
                               .actor = &actor,
                               .target = user->id,
                               .expected = NO_VERSION,
-                              .aside = rehash(app, exchange->arena, user, password)};
+                              .aside = &login};
     if (app_dispatch(exchange, &command))
-        send_session(exchange, &actor, now);
-    json_object_put(payload);
+        send_session(exchange, &actor, refresh, cookies == NULL || json_object_get_boolean(cookies));
+    json_object_put(nothing);
+    crypt_wipe(refresh, sizeof refresh);
+}
+
+static bool payload_fits(struct exchange *exchange, const struct field *fields, size_t count,
+                         struct json_object *payload)
+{
+    struct faults faults = {0};
+    if (schema_check(fields, count, app_of(exchange)->conf, payload, exchange->arena, &faults))
+        return true;
+    http_send_problem(exchange->response, exchange->request, 422, "The request has faults; errors names each of them.",
+                      &faults);
+    return false;
+}
+
+/* The account's name in one form for all that the database takes for the same. */
+static struct str folded(struct arena *arena, struct str name)
+{
+    struct str slug = slug_of(arena, name);
+    return slug.len > 0 ? slug : name;
 }
 
 static void log_in(struct exchange *exchange, struct json_object *payload)
 {
     struct app *app = app_of(exchange);
-    struct faults faults = {0};
     struct user user;
+    const char *hash = NULL;
     struct err err;
-    if (!schema_check(LOGIN, 2, app->conf, payload, exchange->arena, &faults)) {
-        http_send_problem(exchange->response, exchange->request, 422,
-                          "The request has faults; errors names each of them.", &faults);
+    if (!payload_fits(exchange, LOGIN, sizeof LOGIN / sizeof LOGIN[0], payload))
         return;
-    }
-    if (!app_database(exchange))
+    struct str name = json_string(payload, "username"), password = json_string(payload, "password");
+    struct str account = folded(exchange->arena, name), client = app_client(exchange);
+    const struct try tries[] = {{{"login-account", app->conf->throttle_login_account, 60}, account.data, account.len},
+                                {{"login-address", app->conf->throttle_login_address, 60}, client.data, client.len}};
+    if (!app_try(exchange, tries, 2) || !app_database(exchange))
         return;
-    struct str password = json_string(payload, "password");
-    bool found = user_find(app->db, exchange->arena, json_string(payload, "username").data, &user, &err) == 0;
-    if (!found && err.kind != ERR_ABSENT)
+    bool found = user_find(app->db, exchange->arena, name.data, &user, &hash, &err) == 0;
+    int right = found || err.kind == ERR_ABSENT ? verify(found ? hash : NULL, password, &err) : -1;
+    if (right < 0) {
         http_send_error(exchange->response, exchange->request, &err, NULL);
-    else if (!verify(app, found ? &user : NULL, password))
+    } else if (right == 0) {
         http_send_unauthorized(exchange->response, exchange->request, "The name or the password is wrong.");
-    else
-        begin_session(exchange, &user, password);
+    } else {
+        throttle_give_back(app->throttle, &tries[0].limit, account.data, account.len);
+        begin_session(exchange, &user, hash, payload);
+    }
 }
 
 void auth_login(struct exchange *exchange)
@@ -123,6 +189,87 @@ void auth_login(struct exchange *exchange)
     json_object_put(payload);
 }
 
+/* Ends a session by a command of its user's. False, and the problem is the answer. */
+static bool end_session(struct exchange *exchange, const struct command_type *type, const char *user_id,
+                        const char *session_id, const struct actor *actor)
+{
+    struct json_object *nothing = json_object_new_object();
+    struct command command = {.type = type,
+                              .payload = nothing,
+                              .actor = actor,
+                              .target = user_id,
+                              .expected = NO_VERSION,
+                              .aside = session_id};
+    bool done = app_dispatch(exchange, &command);
+    json_object_put(nothing);
+    return done;
+}
+
+/* A refresh token that was used before: two have had it. Whoever comes second, the session ends. */
+static void end_shared(struct exchange *exchange, const struct refreshed *refreshed)
+{
+    const struct actor actor = {.user_id = refreshed->user_id, .session_id = refreshed->session_id, .permissions = ""};
+    if (!end_session(exchange, &REVOKE_SESSION, refreshed->user_id, refreshed->session_id, &actor))
+        return;
+    http_send_unauthorized(exchange->response, exchange->request,
+                           "The refresh token was used before: the session is over.");
+}
+
+static void refresh_with(struct exchange *exchange, const char *token, bool cookies)
+{
+    struct app *app = app_of(exchange);
+    struct refreshed refreshed;
+    char next[SECRET_TEXT];
+    unsigned char hash[SHA256_SIZE];
+    struct err err;
+    secret_make(REFRESH_KIND, next, hash);
+    struct actor actor = {.expires = clock_now() + app->conf->auth_token_s * 1000000};
+    int status = session_refresh(app->db, exchange->arena, app->conf, token, hash, &refreshed, &err);
+    actor.user_id = refreshed.user_id;
+    actor.session_id = refreshed.session_id;
+    if (status == 0)
+        status = session_find(app->db, exchange->arena, &actor, &err);
+    if (status == 0)
+        send_session(exchange, &actor, next, cookies);
+    else if (refreshed.again)
+        end_shared(exchange, &refreshed);
+    else if (err.kind == ERR_DENIED)
+        http_send_unauthorized(exchange->response, exchange->request, err.text);
+    else
+        http_send_error(exchange->response, exchange->request, &err, NULL);
+    if (exchange->response->status == 401 && cookies)
+        http_drop_cookies(exchange->response, exchange->request);
+    crypt_wipe(next, sizeof next);
+}
+
+void auth_refresh(struct exchange *exchange)
+{
+    const char *cookie = http_own_cookie(exchange->request, REFRESH_COOKIE);
+    struct json_object *payload = NULL;
+    if (exchange->request->body.len > 0 && (payload = app_read_json(exchange)) == NULL)
+        return;
+    const char *token = payload != NULL ? json_string(payload, "refresh_token").data : NULL;
+    if (payload != NULL && !payload_fits(exchange, REFRESH, 1, payload))
+        ;
+    else if (token == NULL && cookie != NULL && !http_same_origin(exchange->request))
+        http_send_problem(exchange->response, exchange->request, 403,
+                          "A change that a cookie vouches for must come from this site.", NULL);
+    else if (token == NULL && cookie == NULL)
+        http_send_unauthorized(exchange->response, exchange->request, "This call needs a refresh token.");
+    else if (app_database(exchange))
+        refresh_with(exchange, token != NULL ? token : cookie, token == NULL);
+    json_object_put(payload);
+}
+
+void auth_logout(struct exchange *exchange)
+{
+    const struct actor *actor = &exchange->actor;
+    if (!end_session(exchange, &LOG_OUT, actor->user_id, actor->session_id, actor))
+        return;
+    http_drop_cookies(exchange->response, exchange->request);
+    exchange->response->status = 204;
+}
+
 void auth_whoami(struct exchange *exchange)
 {
     struct buf buf;
@@ -130,4 +277,20 @@ void auth_whoami(struct exchange *exchange)
     add_user(&buf, &exchange->actor);
     http_add_header(exchange->response, "Cache-Control", "no-store");
     http_send_json(exchange->response, 200, buf_str(&buf));
+}
+
+void sessions_revoke(struct exchange *exchange)
+{
+    struct app *app = app_of(exchange);
+    const char *owner = NULL;
+    struct err err;
+    if (!app_database(exchange))
+        return;
+    int status = session_owner(app->db, exchange->arena, exchange->id, &owner, &err);
+    if (status == 0 && strcmp(owner, exchange->actor.user_id) != 0 && !actor_may(&exchange->actor, "user_admin"))
+        status = fail(&err, ERR_ABSENT, "There is no such session.");
+    if (status != 0)
+        http_send_error(exchange->response, exchange->request, &err, NULL);
+    else if (end_session(exchange, &REVOKE_SESSION, owner, exchange->id, &exchange->actor))
+        exchange->response->status = 204;
 }

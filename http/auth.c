@@ -1,9 +1,6 @@
 /* Credentials of a request. See auth.h. */
 #include "http/auth.h"
 
-#include "base/clock.h"
-#include "http/token.h"
-
 #include <inttypes.h>
 #include <string.h>
 #include <strings.h>
@@ -14,8 +11,7 @@ void http_send_unauthorized(struct http_response *response, const struct http_re
     http_add_header(response, "WWW-Authenticate", "Bearer realm=\"courant\"");
 }
 
-/* Whether a browser says that a page of this very origin sent the request (Fetch Metadata, or else Origin). */
-static bool same_origin(const struct http_request *request)
+bool http_same_origin(const struct http_request *request)
 {
     const char *site = http_header(request, "sec-fetch-site"), *origin = http_header(request, "origin");
     const char *host = http_header(request, "host");
@@ -25,42 +21,63 @@ static bool same_origin(const struct http_request *request)
     return origin_host != NULL && host != NULL && strcasecmp(origin_host + 3, host) == 0;
 }
 
+static const char *prefix_of(const struct http_request *request)
+{
+    return request->secure ? "__Host-" : "";
+}
+
+const char *http_own_cookie(const struct http_request *request, const char *name)
+{
+    const char *whole = arena_printf(request->arena, "%s%s", prefix_of(request), name);
+    const char *value = whole != NULL ? http_cookie(request, whole) : NULL;
+    return value != NULL && *value != '\0' ? value : NULL;
+}
+
 static bool changes(const char *method)
 {
     return strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0 && strcmp(method, "OPTIONS") != 0;
 }
 
-bool http_authenticate(const struct http_request *request, const struct conf *conf, struct actor *actor,
-                       struct http_response *response)
+bool http_credentials(const struct http_request *request, struct credentials *credentials,
+                      struct http_response *response)
 {
-    struct err err;
-    const char *authorization = http_header(request, "authorization"), *token;
-    *actor = ANONYMOUS;
+    const char *authorization = http_header(request, "authorization");
+    *credentials = (struct credentials){0};
+    if (authorization != NULL && strncasecmp(authorization, "Bearer ", 7) != 0) {
+        http_send_unauthorized(response, request, "Only the Bearer scheme is known here.");
+        return false;
+    }
     if (authorization != NULL) {
-        if (strncasecmp(authorization, "Bearer ", 7) != 0) {
-            http_send_unauthorized(response, request, "Only the Bearer scheme is known here.");
-            return false;
-        }
-        token = authorization + 7 + strspn(authorization + 7, " ");
-    } else if ((token = http_cookie(request, ACCESS_COOKIE)) == NULL) {
+        credentials->token = authorization + 7 + strspn(authorization + 7, " ");
         return true;
-    } else if (changes(request->method) && !same_origin(request)) {
+    }
+    credentials->token = http_own_cookie(request, ACCESS_COOKIE);
+    credentials->by_cookie = credentials->token != NULL;
+    if (credentials->by_cookie && changes(request->method) && !http_same_origin(request)) {
         http_send_problem(response, request, 403, "A change that a cookie vouches for must come from this site.", NULL);
         return false;
     }
-    if (token_read(request->arena, conf->auth_secret, token, clock_now(), actor, &err) == 0)
-        return true;
-    *actor = ANONYMOUS;
-    http_send_unauthorized(response, request, err.text);
-    /* A browser cannot take back a cookie that scripts do not see. */
-    if (authorization == NULL)
-        http_set_access_cookie(response, request, "", 0);
-    return false;
+    return true;
 }
 
-void http_set_access_cookie(struct http_response *response, const struct http_request *request, const char *token,
-                            int64_t seconds)
+void http_refuse_credentials(struct http_response *response, const struct http_request *request,
+                             const struct credentials *credentials, const char *detail)
 {
-    buf_printf(&response->headers, "Set-Cookie: %s=%s; Path=/; Max-Age=%" PRId64 "; HttpOnly; SameSite=Lax%s\r\n",
-               ACCESS_COOKIE, token, seconds, request->secure ? "; Secure" : "");
+    http_send_unauthorized(response, request, detail);
+    /* A browser cannot take back a cookie that scripts do not see. */
+    if (credentials->by_cookie)
+        http_set_own_cookie(response, request, ACCESS_COOKIE, "", 0);
+}
+
+void http_set_own_cookie(struct http_response *response, const struct http_request *request, const char *name,
+                         const char *value, int64_t seconds)
+{
+    buf_printf(&response->headers, "Set-Cookie: %s%s=%s; Path=/; Max-Age=%" PRId64 "; HttpOnly; SameSite=Lax%s\r\n",
+               prefix_of(request), name, value, seconds, request->secure ? "; Secure" : "");
+}
+
+void http_drop_cookies(struct http_response *response, const struct http_request *request)
+{
+    http_set_own_cookie(response, request, ACCESS_COOKIE, "", 0);
+    http_set_own_cookie(response, request, REFRESH_COOKIE, "", 0);
 }

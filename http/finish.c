@@ -26,7 +26,7 @@ static void share(struct http_response *response, const struct http_request *req
     http_add_header(response, "Access-Control-Allow-Origin", origin);
     http_add_header(response, "Access-Control-Expose-Headers",
                     "Allow, Courant-Position, ETag, Idempotency-Replayed, Link, Location, Preference-Applied, "
-                    "Retry-After, WWW-Authenticate");
+                    "RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate");
     if (!is_preflight(request))
         return;
     http_add_header(response, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE");

@@ -17,7 +17,8 @@ struct http_request {
     const char *method; /* «GET» */
     const char *target; /* «/api/articles?limit=5» */
     struct str body;
-    bool secure; /* came over https */
+    bool secure;      /* came over https */
+    const char *peer; /* the address that the web server says; NULL: none */
     /* The value of a header by its lower-case name, NULL where it is missing. */
     const char *(*header)(const void *source, const char *name);
     const void *header_source;

@@ -56,6 +56,7 @@ const char *http_reason(int status)
                    {415, "Unsupported Media Type"},
                    {422, "Unprocessable Content"},
                    {428, "Precondition Required"},
+                   {429, "Too Many Requests"},
                    {431, "Request Header Fields Too Large"},
                    {503, "Service Unavailable"}};
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)

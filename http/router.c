@@ -48,7 +48,37 @@ static void refuse(const struct route *routes, size_t count, struct exchange *ex
     http_add_header(exchange->response, "Allow", buf_str(&allow).data);
 }
 
-void router_dispatch(const struct route *routes, size_t count, const struct conf *conf, struct exchange *exchange)
+/* An API token goes as far as its scopes. */
+static bool within_scopes(const struct route *route, struct exchange *exchange)
+{
+    const struct actor scoped = {.permissions = exchange->actor.scopes};
+    const char *why = NULL;
+    if (exchange->actor.scopes == NULL)
+        return true;
+    if (route->access == ROUTE_SESSION)
+        why = "An API token does not do this.";
+    else if (strcmp(route->method, "GET") == 0 ? !actor_may(&scoped, "read") : !actor_may(&scoped, "write"))
+        why = "This is beyond the scopes of the API token.";
+    if (why != NULL)
+        http_send_problem(exchange->response, exchange->request, 403, why, NULL);
+    return why == NULL;
+}
+
+/* Who it is, and whether he may come in here; false, and the refusal is the answer. */
+static bool admit(const struct route *route, struct exchange *exchange)
+{
+    struct credentials credentials;
+    if (!http_credentials(exchange->request, &credentials, exchange->response) ||
+        (credentials.token != NULL && !exchange->identify(exchange, &credentials)))
+        return false;
+    if (route->access != ROUTE_ANYONE && exchange->actor.user_id == NULL) {
+        http_send_unauthorized(exchange->response, exchange->request, "This call needs an access token.");
+        return false;
+    }
+    return within_scopes(route, exchange);
+}
+
+void router_dispatch(const struct route *routes, size_t count, struct exchange *exchange)
 {
     for (size_t i = 0; i < count; i++) {
         const struct route *route = &routes[i];
@@ -57,14 +87,8 @@ void router_dispatch(const struct route *routes, size_t count, const struct conf
             continue;
         exchange->actor = ANONYMOUS;
         exchange->route = route;
-        if (route->access != ROUTE_OPEN &&
-            !http_authenticate(exchange->request, conf, &exchange->actor, exchange->response))
-            return;
-        if (route->access == ROUTE_USER && exchange->actor.user_id == NULL) {
-            http_send_unauthorized(exchange->response, exchange->request, "This call needs an access token.");
-            return;
-        }
-        route->handle(exchange);
+        if (route->access == ROUTE_OPEN || admit(route, exchange))
+            route->handle(exchange);
         return;
     }
     refuse(routes, count, exchange);

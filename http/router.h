@@ -11,6 +11,8 @@ struct exchange {
     struct http_request *request;
     struct http_response *response;
     struct actor actor;
+    /* Whose these credentials are today: sets actor, or makes the refusal and returns false. */
+    bool (*identify)(struct exchange *exchange, const struct credentials *credentials);
     struct arena *arena;
     const char *id, *item; /* what {id}, and what {n} stood for in the path; NULL where the route has none */
     const struct route *route;
@@ -22,6 +24,7 @@ enum route_access {
     ROUTE_OPEN,   /* credentials are not looked at */
     ROUTE_ANYONE, /* credentials may be missing, but not wrong */
     ROUTE_USER,   /* only with valid credentials */
+    ROUTE_SESSION /* only in a session: no API token */
 };
 
 struct route {
@@ -36,6 +39,6 @@ struct route {
  * Finds the route, authenticates and calls the handler. 404 without a route for the path, 405 with Allow without one
  * for the method; HEAD is answered where GET is, OPTIONS everywhere.
  */
-void router_dispatch(const struct route *routes, size_t count, const struct conf *conf, struct exchange *exchange);
+void router_dispatch(const struct route *routes, size_t count, struct exchange *exchange);
 
 #endif

@@ -10,14 +10,25 @@
 #include "base/crypt.h"
 #include "events/actor.h"
 
-enum { TOKEN_MOST = 4096 };
+enum { TOKEN_MOST = 4096, KID_TEXT = 17 };
 
-/* now: a moment. NULL when the arena is exhausted. */
-const char *token_make(struct arena *arena, const unsigned char secret[SECRET_SIZE], const struct actor *actor,
-                       int64_t now);
+/* kid: 16 hexadecimal digits, the name by which a token says which key it was signed with. */
+struct signing_key {
+    char kid[KID_TEXT];
+    unsigned char secret[SECRET_SIZE];
+};
 
-/* Fills actor with texts in the arena. ERR_DENIED: not one of ours, expired, or not valid yet; err says which. */
-int token_read(struct arena *arena, const unsigned char secret[SECRET_SIZE], const char *token, int64_t now,
-               struct actor *actor, struct err *err);
+/* Says user_id, session_id and expires. now: a moment. NULL when the arena is exhausted. */
+const char *token_make(struct arena *arena, const struct signing_key *key, const struct actor *actor, int64_t now);
+
+/* The key that a token names; false for what is no token of ours. Nothing is verified yet. */
+bool token_kid(struct arena *arena, const char *token, char kid[KID_TEXT]);
+
+/*
+ * Fills user_id, session_id and expires of actor, with texts in the arena. ERR_DENIED: not one of ours, not signed with
+ * this key, expired, or not valid yet; err says which.
+ */
+int token_read(struct arena *arena, const struct signing_key *key, const char *token, int64_t now, struct actor *actor,
+               struct err *err);
 
 #endif

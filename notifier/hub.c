@@ -32,10 +32,18 @@ struct record *record_new(struct arena *scratch, const struct envelope *event, u
 {
     struct str with = render(scratch, event, true), without = render(scratch, event, false);
     struct str user = json_member(event->metadata, "user_id");
+    struct ending ending;
+    const char *ends[] = {NULL, NULL, NULL};
+    size_t ends_size = 0;
+    if (session_ending(event, scratch, &ending)) {
+        const char *const texts[] = {ending.user_id, ending.session_id, ending.spared};
+        for (size_t i = 0; i < 3; i++)
+            ends_size += (ends[i] = texts[i]) != NULL ? strlen(texts[i]) + 1 : 0;
+    }
     size_t type = strlen(event->type), stream = strlen(event->stream), audience = strlen(event->audience);
     if (with.data == NULL || without.data == NULL)
         return NULL;
-    size_t size = sizeof(struct record) + with.len + without.len + type + stream + audience + user.len + 6;
+    size_t size = sizeof(struct record) + with.len + without.len + type + stream + audience + user.len + ends_size + 6;
     struct record *record = malloc(size);
     if (record == NULL)
         return NULL;
@@ -46,9 +54,22 @@ struct record *record_new(struct arena *scratch, const struct envelope *event, u
     record->stream = put(&at, event->stream, stream);
     record->audience = put(&at, event->audience, audience);
     record->acting_user = user.len > 2 ? put(&at, user.data + 1, user.len - 2) : NULL;
+    for (size_t i = 0; i < 3; i++)
+        ends[i] = ends[i] != NULL ? put(&at, ends[i], strlen(ends[i])) : NULL;
+    record->ending = (struct ending){ends[0], ends[1], ends[2], ending.over};
     record->with_metadata = (struct str){put(&at, with.data, with.len), with.len};
     record->without = (struct str){put(&at, without.data, without.len), without.len};
     return record;
+}
+
+bool record_ends(const struct record *record, const struct actor *reader)
+{
+    const struct ending *ending = &record->ending;
+    if (ending->user_id == NULL || reader->user_id == NULL || strcmp(ending->user_id, reader->user_id) != 0)
+        return false;
+    if (ending->session_id != NULL)
+        return strcmp(ending->session_id, reader->session_id) == 0;
+    return ending->spared == NULL || strcmp(ending->spared, reader->session_id) != 0;
 }
 
 bool record_withdrawn(const struct record *record)

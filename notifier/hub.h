@@ -14,6 +14,7 @@
 #ifndef COURANT_NOTIFIER_HUB_H
 #define COURANT_NOTIFIER_HUB_H
 
+#include "domain/session.h"
 #include "events/actor.h"
 #include "events/event.h"
 #include "events/model.h"
@@ -36,6 +37,7 @@ struct record {
     bool content;            /* withheld while its stream is withdrawn */
     unsigned effect;         /* event_effect */
     struct subject *subject; /* while it is in the ring, and has an effect */
+    struct ending ending;    /* whose streams it ends; user_id NULL: nobody's */
     bool withdrawn;          /* else: as it was when it was read from the log, or left the ring */
 };
 
@@ -44,6 +46,8 @@ struct record {
  * reset by its owner.
  */
 struct record *record_new(struct arena *scratch, const struct envelope *event, unsigned effect);
+/* Whether a stream of this reader is to end when this has happened. */
+bool record_ends(const struct record *record, const struct actor *reader);
 /* Whether what it says is for everybody no longer. */
 bool record_withdrawn(const struct record *record);
 struct record *record_keep(struct record *record);

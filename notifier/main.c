@@ -44,6 +44,7 @@ int main(int argc, char **argv)
 {
     const char *path;
     struct err err;
+    crypt_wipe_freed(argv);
     options_read(argc, argv, "courant-notifier", "Streams Courant's events to browsers. See courant-notifier(8).",
                  &path);
     int status = run(path, &err);

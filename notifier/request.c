@@ -116,24 +116,38 @@ static bool find_topic(struct stream *stream, const struct http_request *request
     return false;
 }
 
-/* The actor's texts move from the request's arena into one block of the stream's own. */
-static bool keep_actor(struct stream *stream, const struct actor *actor)
+/* Asks whom the token stands for; the head waits, and is answered when that is known. */
+static void ask_identity(struct stream *stream, const struct http_request *request, const char *token)
 {
-    if (actor->user_id == NULL) {
-        stream->actor = ANONYMOUS;
-        return true;
+    struct wish *wish = stream->server->hub != NULL ? wish_new(stream, token) : NULL;
+    if (wish == NULL) {
+        send_later(stream, request);
+        return;
     }
-    size_t id = strlen(actor->user_id) + 1, session = strlen(actor->session_id) + 1;
-    size_t permissions = strlen(actor->permissions) + 1;
-    stream->identity = malloc(id + session + permissions);
-    if (stream->identity == NULL)
+    wish->after = hub_last(stream->server->hub);
+    stream->wish = wish;
+    stream->asking = true;
+    source_ask(stream->server->source, wish);
+}
+
+/* Whether the client has come in; otherwise it has its answer. */
+static bool admit(struct stream *stream, const struct http_request *request, const struct credentials *credentials,
+                  struct http_response *response)
+{
+    const struct identity *identity = &stream->identity;
+    const struct actor scoped = {.permissions = identity->actor.scopes};
+    if (identity->outcome == IDENTITY_UNKNOWN) {
+        send_later(stream, request);
         return false;
-    stream->actor =
-        (struct actor){.user_id = memcpy(stream->identity, actor->user_id, id),
-                       .session_id = memcpy(stream->identity + id, actor->session_id, session),
-                       .permissions = memcpy(stream->identity + id + session, actor->permissions, permissions),
-                       .expires = actor->expires};
-    return true;
+    }
+    if (identity->outcome == IDENTITY_REFUSED)
+        http_refuse_credentials(response, request, credentials, identity->detail);
+    else if (scoped.permissions != NULL && !actor_may(&scoped, "read"))
+        http_send_problem(response, request, 403, "This is beyond the scopes of the API token.", NULL);
+    else
+        return true;
+    send_response(stream, request, response);
+    return false;
 }
 
 static void begin_stream(struct stream *stream, const struct http_request *request)
@@ -151,23 +165,38 @@ static void begin_stream(struct stream *stream, const struct http_request *reque
     stream->streaming = true;
 }
 
+static void answer_method(struct stream *stream, const struct http_request *request, struct http_response *response)
+{
+    bool options = strcmp(request->method, "OPTIONS") == 0;
+    if (!options)
+        http_send_problem(response, request, 405, "This path does not take this method.", NULL);
+    http_add_header(response, "Allow", "GET, HEAD, OPTIONS");
+    response->status = options ? 204 : 405;
+    send_response(stream, request, response);
+}
+
 static void answer_events(struct stream *stream, const struct http_request *request, struct http_response *response)
 {
     struct server *server = stream->server;
     struct faults faults = {0};
-    struct actor actor;
+    struct credentials credentials;
     if (strcmp(request->method, "GET") != 0 && strcmp(request->method, "HEAD") != 0) {
-        bool options = strcmp(request->method, "OPTIONS") == 0;
-        if (!options)
-            http_send_problem(response, request, 405, "This path does not take this method.", NULL);
-        http_add_header(response, "Allow", "GET, HEAD, OPTIONS");
-        response->status = options ? 204 : 405;
+        answer_method(stream, request, response);
+        return;
+    }
+    if (!http_credentials(request, &credentials, response)) {
         send_response(stream, request, response);
-    } else if (!http_authenticate(request, server->conf, &actor, response) ||
-               !find_topic(stream, request, response, &actor, &faults)) {
+        return;
+    }
+    if (credentials.token != NULL && stream->head == 0) {
+        ask_identity(stream, request, credentials.token);
+        return;
+    }
+    if (credentials.token != NULL && !admit(stream, request, &credentials, response))
+        return;
+    if (!find_topic(stream, request, response, &stream->identity.actor, &faults)) {
         send_response(stream, request, response);
-    } else if (server->hub == NULL || server->count > (size_t)server->conf->notifier_clients ||
-               !keep_actor(stream, &actor)) {
+    } else if (server->hub == NULL || server->count > (size_t)server->conf->notifier_clients) {
         send_later(stream, request);
     } else if (!find_cursor(stream, request, &faults)) {
         http_send_problem(response, request, 422, "The position has faults; errors names each of them.", &faults);
@@ -223,10 +252,14 @@ static void answer_head(struct stream *stream, struct http_head *head, const str
 
 void request_answer(struct stream *stream, size_t head_len)
 {
-    struct http_head head;
+    struct http_head head = {0};
     struct err err;
-    bool ok = http_head_parse(&head, stream->input, head_len, &err) == 0;
+    /* A copy, for it may be read a second time. */
+    char *copy = arena_copy(stream->server->arena, stream->input, head_len);
+    bool ok = copy != NULL ? http_head_parse(&head, copy, head_len, &err) == 0
+                           : fail(&err, ERR_UNAVAILABLE, "There is no memory for the request.") == 0;
     answer_head(stream, &head, ok ? NULL : &err);
+    stream->head = head_len;
 }
 
 void request_refuse_size(struct stream *stream)

@@ -2,6 +2,7 @@
 #include "notifier/server.h"
 
 #include "base/clock.h"
+#include "base/crypt.h"
 #include "base/log.h"
 #include "http/head.h"
 #include "notifier/request.h"
@@ -38,9 +39,11 @@ void server_end(struct stream *stream)
     while (stream->batch_at < stream->batch.count)
         record_drop(&stream->batch.items[stream->batch_at++]);
     free(stream->batch.items);
+    if (stream->input != NULL)
+        crypt_wipe(stream->input, HEAD_MOST);
     free(stream->input);
     free(stream->text);
-    free(stream->identity);
+    free(stream->identity.texts);
     free(stream);
 }
 
@@ -53,11 +56,23 @@ static void read_rest(struct stream *stream)
         server_end(stream);
 }
 
+/* The head was read, unless it has to wait until it is known who sent it. */
+static void answered(struct stream *stream)
+{
+    arena_reset(stream->server->arena);
+    if (stream->asking)
+        return;
+    crypt_wipe(stream->input, HEAD_MOST);
+    free(stream->input);
+    stream->input = NULL;
+    stream_pump(stream);
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *context)
 {
     (void)what;
     struct stream *stream = context;
-    if (stream->input == NULL) {
+    if (stream->input == NULL || stream->asking) {
         read_rest(stream);
         return;
     }
@@ -76,9 +91,7 @@ static void on_readable(evutil_socket_t fd, short what, void *context)
         request_answer(stream, head);
     else
         request_refuse_size(stream);
-    free(stream->input);
-    stream->input = NULL;
-    stream_pump(stream);
+    answered(stream);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *context)
@@ -99,8 +112,12 @@ static bool add_stream(struct server *server, int fd)
         free(input);
         return false;
     }
-    *stream =
-        (struct stream){.server = server, .fd = fd, .input = input, .since = clock_steady(), .next = server->streams};
+    *stream = (struct stream){.server = server,
+                              .fd = fd,
+                              .input = input,
+                              .since = clock_steady(),
+                              .identity = {.actor = ANONYMOUS},
+                              .next = server->streams};
     if (server->streams != NULL)
         server->streams->previous = stream;
     server->streams = stream;
@@ -144,6 +161,29 @@ static void for_each(struct server *server, void (*each)(struct stream *))
     }
 }
 
+/* The last words to a client, and the end of its connection when it has them. */
+static void dismiss(struct stream *stream, const char *text)
+{
+    stream->streaming = false;
+    stream->closing = stream_say(stream, text, strlen(text));
+    if (stream->closing)
+        stream_pump(stream);
+    else
+        server_end(stream);
+}
+
+static const char EXPIRED[] = "event: session-expired\ndata: {}\n\n", LATER[] = "retry: 1500\n\n";
+
+/* A client whose session goes on comes back, and is asked anew what it may. */
+static void end_streams(struct server *server, const struct record *record)
+{
+    for (struct stream *stream = server->streams, *next; stream != NULL; stream = next) {
+        next = stream->next;
+        if (stream->streaming && record_ends(record, &stream->identity.actor))
+            dismiss(stream, record->ending.over ? EXPIRED : LATER);
+    }
+}
+
 static void take_new(struct server *server)
 {
     struct records records;
@@ -156,12 +196,34 @@ static void take_new(struct server *server)
             abort();
     }
     source_take(server->source, &records);
-    for (size_t i = 0; i < records.count; i++)
+    for (size_t i = 0; i < records.count; i++) {
         if (!hub_add(server->hub, records.items[i]))
             abort(); /* a stream must not skip; after the restart the log has it */
+        /* Before anything is sent: who may no longer see it does not. */
+        if (records.items[i]->ending.user_id != NULL)
+            end_streams(server, records.items[i]);
+    }
     free(records.items);
     if (records.count > 0)
         for_each(server, stream_pump);
+}
+
+/*
+ * It is known who sent the head. What has happened since that was asked, and would have ended the stream, is in the
+ * hub.
+ */
+static void identified(struct server *server, struct stream *stream, struct wish *wish)
+{
+    stream->wish = NULL;
+    stream->asking = false;
+    stream->identity = wish->identity;
+    wish->identity.texts = NULL;
+    for (int64_t p = wish->after + 1; server->hub != NULL && p <= hub_last(server->hub); p++)
+        if (p < hub_first(server->hub) || record_ends(hub_at(server->hub, p), &stream->identity.actor))
+            stream->identity.outcome = IDENTITY_UNKNOWN;
+    arena_reset(server->arena);
+    request_answer(stream, stream->head);
+    answered(stream);
 }
 
 static void on_source(evutil_socket_t fd, short what, void *context)
@@ -173,22 +235,12 @@ static void on_source(evutil_socket_t fd, short what, void *context)
     take_new(server);
     for (struct wish *wish = source_answered(server->source), *next; wish != NULL; wish = next) {
         next = wish->next;
-        if (wish->client != NULL)
+        if (wish->client != NULL && wish->token != NULL)
+            identified(server, wish->client, wish);
+        else if (wish->client != NULL)
             stream_granted(wish->client, wish);
-        records_free(&wish->found);
-        free(wish);
+        wish_free(wish);
     }
-}
-
-/* The last words to a client, and the end of its connection when it has them. */
-static void dismiss(struct stream *stream, const char *text)
-{
-    stream->streaming = false;
-    stream->closing = stream_say(stream, text, strlen(text));
-    if (stream->closing)
-        stream_pump(stream);
-    else
-        server_end(stream);
 }
 
 /* A heartbeat moves the browser's Last-Event-ID forward past what it may not see, and shows dead connections. */
@@ -208,8 +260,8 @@ static void tick_one(struct stream *stream)
             server_end(stream);
         return;
     }
-    if (stream->actor.user_id != NULL && stream->actor.expires <= clock_now()) {
-        dismiss(stream, "event: session-expired\ndata: {}\n\n");
+    if (stream->identity.actor.user_id != NULL && stream->identity.actor.expires <= clock_now()) {
+        dismiss(stream, EXPIRED);
         return;
     }
     if (heartbeat_due(stream)) {
@@ -228,7 +280,7 @@ static void on_tick(evutil_socket_t fd, short what, void *context)
 
 static void say_goodbye(struct stream *stream)
 {
-    dismiss(stream, "retry: 1500\n\n");
+    dismiss(stream, LATER);
 }
 
 static void on_end(evutil_socket_t fd, short what, void *context)

@@ -3,12 +3,14 @@
 
 #include "base/log.h"
 #include "domain/model.h"
+#include "domain/session.h"
 #include "events/bus.h"
 #include "events/tail.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,6 +198,67 @@ static int read_chunk(struct source *source, struct sql **db, struct arena *aren
     return MODEL.withdrawn(*db, arena, list->events, list->count, *withdrawn, err);
 }
 
+struct wish *wish_new(void *client, const char *token)
+{
+    struct wish *wish = calloc(1, sizeof *wish);
+    if (wish == NULL)
+        return NULL;
+    wish->client = client;
+    wish->token = token != NULL ? strdup(token) : NULL;
+    if (token != NULL && wish->token == NULL) {
+        free(wish);
+        return NULL;
+    }
+    return wish;
+}
+
+void wish_free(struct wish *wish)
+{
+    if (wish->token != NULL)
+        crypt_wipe(wish->token, strlen(wish->token));
+    free(wish->token);
+    free(wish->identity.texts);
+    records_free(&wish->found);
+    free(wish);
+}
+
+/* The actor's texts move from the arena into one block. */
+static bool keep_actor(struct identity *identity, const struct actor *actor)
+{
+    size_t id = strlen(actor->user_id) + 1, session = strlen(actor->session_id) + 1;
+    size_t permissions = strlen(actor->permissions) + 1, scopes = actor->scopes != NULL ? strlen(actor->scopes) + 1 : 0;
+    char *at = identity->texts = malloc(id + session + permissions + scopes);
+    if (at == NULL)
+        return false;
+    identity->actor = (struct actor){.user_id = memcpy(at, actor->user_id, id),
+                                     .session_id = memcpy(at + id, actor->session_id, session),
+                                     .permissions = memcpy(at + id + session, actor->permissions, permissions),
+                                     .expires = actor->expires};
+    if (scopes > 0)
+        identity->actor.scopes = memcpy(at + id + session + permissions, actor->scopes, scopes);
+    return true;
+}
+
+static void find_identity(struct source *source, struct sql **db, struct keys *keys, struct arena *arena,
+                          struct wish *wish)
+{
+    struct actor actor;
+    struct err err;
+    int status = *db == NULL ? sql_open(db, source->conf, &err) : 0;
+    if (status == 0)
+        status = identify(*db, keys, arena, wish->token, &actor, &err);
+    wish->identity.outcome = IDENTITY_UNKNOWN;
+    if (status == 0 && keep_actor(&wish->identity, &actor)) {
+        wish->identity.outcome = IDENTITY_FOUND;
+    } else if (status != 0 && err.kind == ERR_DENIED) {
+        wish->identity.outcome = IDENTITY_REFUSED;
+        snprintf(wish->identity.detail, sizeof wish->identity.detail, "%.95s", err.text);
+    } else if (status != 0) {
+        log_warning("asking who a client is: %s", err.text);
+    }
+    arena_reset(arena);
+}
+
 static void grant(struct source *source, struct sql **db, struct arena *arena, struct wish *wish)
 {
     struct event_list list = {0};
@@ -214,14 +277,19 @@ static void *history_main(void *context)
     struct source *source = context;
     struct arena *arena = arena_new(ARENA_LIMIT);
     struct sql *db = NULL;
-    for (struct wish *wish; arena != NULL && (wish = next_wish(source)) != NULL;) {
-        grant(source, &db, arena, wish);
+    struct keys *keys = keys_new();
+    for (struct wish *wish; arena != NULL && keys != NULL && (wish = next_wish(source)) != NULL;) {
+        if (wish->token != NULL)
+            find_identity(source, &db, keys, arena, wish);
+        else
+            grant(source, &db, arena, wish);
         pthread_mutex_lock(&source->lock);
         wish->next = source->answers;
         source->answers = wish;
         pthread_mutex_unlock(&source->lock);
         wake_loop(source);
     }
+    keys_free(&keys);
     sql_close(&db);
     arena_free(&arena);
     sql_thread_end();
@@ -261,8 +329,7 @@ static void free_wishes(struct wish *wish)
 {
     while (wish != NULL) {
         struct wish *next = wish->next;
-        records_free(&wish->found);
-        free(wish);
+        wish_free(wish);
         wish = next;
     }
 }

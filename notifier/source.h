@@ -16,9 +16,19 @@ struct records {
 
 void records_free(struct records *records);
 
-/* A wish for what comes after a position; one client's, who may have gone when it is answered. */
+/* Who a token stands for, when it was asked. */
+struct identity {
+    enum { IDENTITY_FOUND, IDENTITY_REFUSED, IDENTITY_UNKNOWN } outcome; /* unknown: nobody could say */
+    struct actor actor;
+    char detail[96]; /* of a refusal */
+    char *texts;     /* of the actor, in one block that goes to whoever takes it */
+};
+
+/* A wish for what comes after a position, or for whom a token stands; one client's, who may have gone by then. */
 struct wish {
     void *client; /* the loop's business; NULL when it has gone */
+    char *token;  /* NULL: the wish is for events */
+    struct identity identity;
     int64_t after, upto;
     struct records found;
     bool failed;
@@ -26,6 +36,10 @@ struct wish {
 };
 
 struct source;
+
+/* token: NULL for events. NULL when there is no memory. */
+struct wish *wish_new(void *client, const char *token);
+void wish_free(struct wish *wish);
 
 /* Starts both threads. They try again for ever where a server cannot be reached. */
 int source_start(struct source **source, const struct conf *conf, struct err *err);

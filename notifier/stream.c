@@ -24,12 +24,12 @@ static bool wanted(const struct stream *stream, const struct record *record)
 {
     if (stream->topic == TOPIC_ARTICLES && strncmp(record->type, "article.", 8) != 0)
         return false;
-    return audience_admits(record->audience, &stream->actor, record_withdrawn(record));
+    return audience_admits(record->audience, &stream->identity.actor, record_withdrawn(record));
 }
 
 static struct str rendering(const struct stream *stream, const struct record *record)
 {
-    return actor_sees_metadata(&stream->actor, record->acting_user) ? record->with_metadata : record->without;
+    return actor_sees_metadata(&stream->identity.actor, record->acting_user) ? record->with_metadata : record->without;
 }
 
 /* The record of a position past the cursor, from the batch or the hub; NULL where neither has it. */
@@ -142,10 +142,11 @@ static void ask_history(struct stream *stream)
     const struct hub *hub = stream->server->hub;
     if (!stream->streaming || stream->wish != NULL || stream->cursor + 1 >= hub_first(hub))
         return;
-    struct wish *wish = calloc(1, sizeof *wish);
+    struct wish *wish = wish_new(stream, NULL);
     if (wish == NULL)
         return; /* the next turn of the clock asks again */
-    *wish = (struct wish){.client = stream, .after = stream->cursor, .upto = hub_last(hub)};
+    wish->after = stream->cursor;
+    wish->upto = hub_last(hub);
     stream->wish = wish;
     source_ask(stream->server->source, wish);
 }

@@ -37,8 +37,9 @@ struct stream {
     char *text; /* control text or an answer; owned */
     size_t text_len, text_sent;
 
-    struct actor actor; /* its texts live in `identity` */
-    char *identity;
+    bool asking; /* who its token stands for; its head waits */
+    size_t head; /* the length of the head */
+    struct identity identity;
     enum topic topic;
     int64_t cursor;
     struct record *partial;

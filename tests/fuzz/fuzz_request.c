@@ -9,9 +9,11 @@
 #include "http/finish.h"
 #include "http/head.h"
 #include "http/router.h"
+#include "http/token.h"
 
 #include <string.h>
 
+static const struct signing_key KEY = {"0123456789abcdef", "0123456789abcdef0123456789abcde"};
 static struct conf conf = {.http_origins = "https://one.example https://two.example", .articles_content_limit = 40};
 
 static const struct field FIELDS[] = {
@@ -111,12 +113,26 @@ static void check_actor(const struct http_request *request, struct http_response
            "a user without an id, or whose token has expired");
 }
 
+/* As the application does, without its database. */
+static bool identify_by_key(struct exchange *exchange, const struct credentials *credentials)
+{
+    struct err err;
+    char kid[KID_TEXT];
+    if (token_kid(exchange->arena, credentials->token, kid) &&
+        token_read(exchange->arena, &KEY, credentials->token, clock_now(), &exchange->actor, &err) == 0)
+        return true;
+    exchange->actor = ANONYMOUS;
+    http_refuse_credentials(exchange->response, exchange->request, credentials, "The token is not valid.");
+    return false;
+}
+
 static void answer(struct http_request *request)
 {
     static const char *const names[] = {"accept", "content-type", "if-match", "if-none-match", "prefer", "host"};
     struct http_response response;
     struct err err;
-    struct exchange exchange = {.request = request, .response = &response, .arena = request->arena};
+    struct exchange exchange = {
+        .request = request, .response = &response, .arena = request->arena, .identify = identify_by_key};
     http_response_init(&response, request->arena);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         http_header(request, names[i]);
@@ -128,7 +144,7 @@ static void answer(struct http_request *request)
     } else {
         check_actor(request, &response);
         http_response_init(&response, request->arena);
-        router_dispatch(ROUTES, sizeof ROUTES / sizeof ROUTES[0], &conf, &exchange);
+        router_dispatch(ROUTES, sizeof ROUTES / sizeof ROUTES[0], &exchange);
     }
     http_finish(&response, request, &conf);
     demand(strlen(request->trace_id) == TRACE_LEN, "the trace is %s", request->trace_id);
@@ -138,14 +154,14 @@ static void answer(struct http_request *request)
 /* A token with the body as its claims: no fuzzer finds the signature by itself. */
 static const char *signed_body(struct arena *arena, struct str body)
 {
-    static const char header[] = "{\"alg\":\"HS256\",\"typ\":\"JWT\"}";
+    static const char header[] = "{\"alg\":\"HS256\",\"typ\":\"JWT\",\"kid\":\"0123456789abcdef\"}";
     unsigned char mac[SHA256_SIZE];
     struct str head64 = base64url_encode(arena, header, sizeof header - 1);
     struct str body64 = base64url_encode(arena, body.data, body.len);
     char *input = arena_printf(arena, "%s.%s", head64.data, body64.data);
     if (input == NULL || head64.data == NULL || body64.data == NULL)
         return "";
-    hmac_sha256(input, strlen(input), conf.auth_secret, mac);
+    hmac_sha256(input, strlen(input), KEY.secret, mac);
     struct str mac64 = base64url_encode(arena, mac, sizeof mac);
     const char *value = arena_printf(arena, "Bearer %s.%s", input, mac64.data);
     return value != NULL ? value : "";
@@ -231,7 +247,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err err;
     if (arena == NULL) {
         demand(crypt_init(&err) == 0, "%s", err.text);
-        memset(conf.auth_secret, 's', sizeof conf.auth_secret);
         arena = arena_new(16 * 1024 * 1024);
         demand(arena != NULL, "no memory");
     }

@@ -37,6 +37,7 @@ class Answer:
     def __init__(self, response, body):
         self.status = response.status
         self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.cookies = [value for name, value in response.getheaders() if name.lower() == "set-cookie"]
         self.body = body
 
     @property
@@ -267,12 +268,11 @@ class Stack:
 
     def token(self, header=None, key=None, **claims):
         """A token of any form, signed as a real one would be."""
-        secret = open(f"{self.dir}/secret/token").read().strip()
+        kid, secret = self.sql("SELECT kid, HEX(secret) FROM signing_keys ORDER BY created_at DESC LIMIT 1")[0]
         now = int(time.time())
-        claims = {"sub": "01a2071b-f843-7645-a001-b20b639515c1", "name": "forged", "sid": "s", "perm": "audit_read",
-                  "iat": now - 10, "exp": now + 60, **claims}
+        claims = {"sub": "01a2071b-f843-7645-a001-b20b639515c1", "sid": "s", "iat": now - 10, "exp": now + 60, **claims}
         parts = [base64url(json.dumps(part, separators=(",", ":")).encode())
-                 for part in (header or {"alg": "HS256", "typ": "JWT"}, claims)]
+                 for part in (header or {"alg": "HS256", "typ": "JWT", "kid": kid}, claims)]
         signature = hmac.new(key or bytes.fromhex(secret), ".".join(parts).encode(), hashlib.sha256).digest()
         return ".".join([*parts, base64url(signature)])
 

@@ -21,8 +21,9 @@ def draft(client, title="A draft"):
 
 def test_commands_are_listed_with_their_schemas(stack):
     items = {item["type"]: item for item in stack.client().get("/api/commands").json["items"]}
-    assert sorted(items) == ["create_article", "delete_article", "patch_article", "publish_article", "register_user",
-                             "restore_revision", "unpublish_article", "update_article"]
+    assert sorted(items) == ["change_password", "create_article", "delete_article", "erase_user", "patch_article", "publish_article",
+                             "register_user", "restore_revision", "set_permissions", "unpublish_article", "update_article",
+                             "update_user"]
     update = items["update_article"]
     assert update["if_match"] is True and items["create_article"]["if_match"] is False
     assert update["schema"]["required"] == ["id", "title", "content"]

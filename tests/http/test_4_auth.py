@@ -1,5 +1,7 @@
 """Logging in, tokens, cookies."""
 
+import base64
+import json
 import time
 
 import pytest
@@ -59,7 +61,8 @@ def test_no_token(stack):
 
 def test_good_token_of_the_same_form(stack):
     """So that the refusals below are for the reason that each of them names."""
-    assert stack.client(stack.token()).get("/api/articles").status == 200
+    answer = stack.client(stack.token()).get("/api/articles")
+    assert answer.problem(401)["detail"] == "The session is over."
 
 
 def test_expired_and_future_tokens(stack):
@@ -69,7 +72,7 @@ def test_expired_and_future_tokens(stack):
 
 
 @pytest.mark.parametrize("header", [{"alg": "none", "typ": "JWT"}, {"alg": "HS512", "typ": "JWT"}, {"alg": "HS256"},
-                                    {"alg": "HS256", "typ": "JWT", "kid": "x"}])
+                                    {"alg": "HS256", "typ": "JWT", "kid": "x"}, {"alg": "HS256", "typ": "JWT", "kid": "0123456789abcdef"}])
 def test_tokens_with_another_header(stack, header):
     refused(stack, stack.client(stack.token(header=header)))
 
@@ -92,9 +95,12 @@ def test_another_scheme(stack, admin):
 
 def test_cookies(stack, admin):
     login = stack.log_in()
-    cookie = login.headers["set-cookie"]
-    assert "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Secure" not in cookie
-    cookie = cookie.split(";")[0]
+    assert "refresh_token" not in login.json
+    access, refresh = login.cookies
+    for cookie, name in (access, "courant_access"), (refresh, "courant_refresh"):
+        assert cookie.startswith(name + "=") and "HttpOnly" in cookie and "SameSite=Lax" in cookie and "Path=/;" in cookie
+        assert "Secure" not in cookie
+    cookie = access.split(";")[0]
     client = stack.client()
     assert client.get("/api/auth", headers={"Cookie": cookie}).status == 200
     before = stack.head
@@ -112,8 +118,16 @@ def test_a_bad_cookie_is_taken_away(stack):
     assert "Max-Age=0" in answer.headers["set-cookie"]
 
 
+def session_of(token):
+    """The claims of a real token that say whose it is."""
+    body = token.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    assert sorted(claims) == ["exp", "iat", "sid", "sub"]
+    return {"sub": claims["sub"], "sid": claims["sid"]}
+
+
 def test_stream_ends_with_its_session(stack):
-    token = stack.token(exp=int(time.time()) + 3)
+    token = stack.token(**session_of(stack.log_in().json["access_token"]), exp=int(time.time()) + 3)
     stream = Stream(stack, "/events?topic=all", token=token)
     assert stream.ended.wait(15)
     assert stream.frames[-1][1] == "session-expired"

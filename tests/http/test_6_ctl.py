@@ -25,7 +25,7 @@ def test_usage(stack):
 
 @pytest.mark.parametrize("lines, word", [
     ("[database]\nsockett = x", "there is no option sockett in [database]"), ("[fcgi]\nworkers = many", "fcgi.workers"),
-    ("[fcgi]\nworkers = 0", "from 1 to"), ("hello", "neither"), ("[auth]\nsecret_file = /nowhere", "/nowhere"), ("", "secret_file")])
+    ("[fcgi]\nworkers = 0", "from 1 to"), ("hello", "neither"), ("[database]\npassword_file = /nowhere", "/nowhere")])
 def test_bad_configuration_names_the_line(stack, tmp_path, lines, word):
     path = tmp_path / "courant.conf"
     path.write_text(lines + "\n")
@@ -132,7 +132,7 @@ def test_user_add(stack):
     ("INSERT INTO events SELECT position + 1, 'ghost', 'ghost', 1, type, audience, data, metadata, recorded_at, digest, hash "
      "FROM events ORDER BY position DESC LIMIT 1", "DELETE FROM events WHERE id = 'ghost'", "but log_head is at"),
     ("UPDATE log_head SET hash = REVERSE(hash)", "UPDATE log_head SET hash = REVERSE(hash)", "log_head"),
-    ("INSERT INTO users SELECT 'zzz', 'zzz', 'zzz', '', 1, NOW(6), NOW(6), NULL", "DELETE FROM users WHERE id = 'zzz'",
+    ("INSERT INTO users SELECT 'zzz', '', 'zzz', 'zzz', '', 1, NOW(6), NOW(6), NULL, NULL", "DELETE FROM users WHERE id = 'zzz'",
      "read model users, zzz: the row is at version 1, which is not in the log"),
     ("UPDATE users SET id = CONCAT('x', SUBSTR(id, 2)) WHERE username = 'admin'",
      "UPDATE users SET id = CONCAT('0', SUBSTR(id, 2)) WHERE username = 'admin'", "read model users"),
@@ -148,3 +148,67 @@ def test_verify_names_the_first_difference(stack, admin, change, back, word):
     assert done.returncode == 1, done.stdout + done.stderr
     assert word.format(**names) in done.stdout
     assert "clean" in stack.verify()
+
+
+def test_user_commands(stack):
+    name = f"dora{stack.head}"
+    first = stack.ctl("user", "add", name, "--email", f"{name}@example.org").stdout
+    password = next(line.split()[1] for line in first.splitlines() if line.startswith("password"))
+    client = stack.client(stack.log_in(name, password).json["access_token"])
+    id = client.get("/api/auth").json["id"]
+    assert f"{id}  {name}" in stack.ctl("user", "list").stdout
+    for who in name, f"{name}@example.org", id:
+        assert "may      audit_read" in stack.ctl("user", "grant", who, "audit_read").stdout
+    assert client.get("/api/auth").json["permissions"] == ["audit_read"]
+    assert "nothing" in stack.ctl("user", "revoke", name, "audit_read").stdout
+    assert client.get("/api/auth").json["permissions"] == []
+    assert "there is no permission" in stack.ctl("user", "grant", name, "root").stderr
+    sessions = json.loads(stack.ctl("session", "list", name).stdout)
+    assert len(sessions) == 1
+    assert stack.ctl("session", "revoke", sessions[0]["id"]).returncode == 0
+    client.get("/api/auth").problem(401)
+    assert stack.ctl("session", "revoke", sessions[0]["id"]).returncode == 1
+    done = stack.ctl("user", "passwd", name, "--password-stdin", input="another password\n")
+    assert done.returncode == 0 and "another password" not in done.stdout
+    stack.client().post("/api/auth/login", {"username": name, "password": password}).problem(401)
+    assert stack.log_in(name, "another password").status == 200
+    assert stack.ctl("user", "erase", name).returncode == 0
+    assert stack.log_in(name, "another password").status == 401 and name not in stack.ctl("user", "list").stdout
+    for args in (["list", "x"], ["passwd"], ["grant", name], ["erase"], ["invite", "x"], ["nothing"], []):
+        assert stack.ctl("user", *args).returncode == 2
+    assert stack.ctl("user", "erase", "nobody").returncode == 1
+    assert stack.ctl("session", "x", "y").returncode == 2
+
+
+@pytest.mark.parametrize("mode", ["closed", "invitation"])
+def test_registration_modes(stack, admin, mode):
+    path = os.path.join(stack.dir, "courant.local.conf")
+    before = open(path).read()
+
+    def register(**more):
+        name = f"inv{stack.head}"
+        return stack.client().post("/api/users", {"username": name, "email": f"{name}@example.org", "password": "long enough", **more})
+
+    try:
+        with open(path, "w") as file:
+            file.write(before + f"[auth]\nregistration = {mode}\n")
+        stack.dev("up")
+        register().problem(401)
+        code = stack.ctl("user", "invite", "--days", "1").stdout.split()[0]
+        api = admin.post("/api/auth/invitations", {"expires_in": 600})
+        assert api.status == 201
+        if mode == "closed":
+            register(invitation=code).problem(401)
+        else:
+            for bad in "x", code[:-1], code[:-1] + ("A" if code[-1] != "A" else "B"):
+                register(invitation=bad).problem(401)
+            for invitation in code, api.json["invitation"]:
+                assert register(invitation=invitation).status == 201
+                register(invitation=invitation).problem(401)
+        stack.user("ann").post("/api/auth/invitations", {}).problem(403)
+        name = f"adm{stack.head}"
+        assert admin.post("/api/users", {"username": name, "email": f"{name}@example.org", "password": "long enough"}).status == 201
+    finally:
+        with open(path, "w") as file:
+            file.write(before)
+        stack.dev("up")

@@ -132,13 +132,12 @@ static int routed(const char *method, const char *target, struct http_response *
                                           {"GET", "/a/{id}", ROUTE_OPEN, ok, NULL},
                                           {"POST", "/u", ROUTE_USER, ok, NULL}};
     struct err err;
-    struct conf conf = {0};
     struct http_request request = request_for(target);
     struct exchange exchange = {.request = &request, .response = response, .arena = arena};
     request.method = method;
     http_response_init(response, arena);
     assert_int_equal(http_request_parse(&request, &err), 0);
-    router_dispatch(routes, 4, &conf, &exchange);
+    router_dispatch(routes, 4, &exchange);
     return response->status;
 }
 
@@ -181,7 +180,8 @@ static void hmac_is_the_standard_one(void **state)
 
 enum { SECOND = 1000000 };
 
-static const unsigned char KEY[SECRET_SIZE] = "0123456789abcdef0123456789abcde";
+static const struct signing_key KEY = {"0123456789abcdef", "0123456789abcdef0123456789abcde"};
+#define HEADER "{\"alg\":\"HS256\",\"typ\":\"JWT\",\"kid\":\"0123456789abcdef\"}"
 static const struct actor ANN = {.user_id = "01a2071b-f843-7645-a001-b20b639515c1",
                                  .username = "Ann \"é\"",
                                  .session_id = "01a2071b-f843-7645-a001-b20b639515c2",
@@ -190,7 +190,7 @@ static const struct actor ANN = {.user_id = "01a2071b-f843-7645-a001-b20b639515c
 
 static int read_token(const char *token, int64_t now, struct actor *actor, struct err *err)
 {
-    return token_read(arena, KEY, token, now * SECOND, actor, err);
+    return token_read(arena, &KEY, token, now * SECOND, actor, err);
 }
 
 static void tokens_come_back_the_same(void **state)
@@ -198,10 +198,15 @@ static void tokens_come_back_the_same(void **state)
     (void)state;
     struct actor actor;
     struct err err;
-    const char *token = token_make(arena, KEY, &ANN, (int64_t)1000 * SECOND);
+    const char *token = token_make(arena, &KEY, &ANN, (int64_t)1000 * SECOND);
     assert_int_equal(read_token(token, 1500, &actor, &err), 0);
-    assert_string_equal(actor.username, ANN.username);
-    assert_string_equal(actor.permissions, "audit_read");
+    assert_string_equal(actor.user_id, ANN.user_id);
+    assert_string_equal(actor.session_id, ANN.session_id);
+    assert_null(
+        strstr(base64url_decode(arena, strchr(token, '.') + 1, strcspn(strchr(token, '.') + 1, ".")).data, "Ann"));
+    char kid[KID_TEXT];
+    assert_true(token_kid(arena, token, kid));
+    assert_string_equal(kid, KEY.kid);
     assert_int_equal(actor.expires, ANN.expires);
     assert_int_equal(read_token(token, 2000, &actor, &err), -1);
     assert_string_equal(err.text, "The token has expired.");
@@ -214,7 +219,7 @@ static const char *signed_with(const char *header, const char *claims)
     unsigned char signature[SHA256_SIZE];
     char *input = arena_printf(arena, "%s.%s", base64url_encode(arena, header, strlen(header)).data,
                                base64url_encode(arena, claims, strlen(claims)).data);
-    hmac_sha256(input, strlen(input), KEY, signature);
+    hmac_sha256(input, strlen(input), KEY.secret, signature);
     return arena_printf(arena, "%s.%s", input, base64url_encode(arena, signature, sizeof signature).data);
 }
 
@@ -223,9 +228,10 @@ static void forged_tokens_are_refused(void **state)
     (void)state;
     struct actor actor;
     struct err err;
-    unsigned char other[SECRET_SIZE] = "another key";
-    char *token = arena_copy_z(arena, token_make(arena, KEY, &ANN, (int64_t)1000 * SECOND));
-    assert_int_equal(read_token(token_make(arena, other, &ANN, (int64_t)1000 * SECOND), 1500, &actor, &err), -1);
+    const struct signing_key other = {"0123456789abcdef", "another key"}, named = {"0123456789abcdee", "another key"};
+    char *token = arena_copy_z(arena, token_make(arena, &KEY, &ANN, (int64_t)1000 * SECOND));
+    assert_int_equal(read_token(token_make(arena, &other, &ANN, (int64_t)1000 * SECOND), 1500, &actor, &err), -1);
+    assert_int_equal(token_read(arena, &named, token, (int64_t)1500 * SECOND, &actor, &err), -1);
     for (size_t i = 0, len = strlen(token); i < len; i++) {
         char was = token[i];
         token[i] = was == 'A' ? 'B' : 'A';
@@ -234,20 +240,24 @@ static void forged_tokens_are_refused(void **state)
         assert_int_equal(read_token(token, 1500, &actor, &err), -1);
         token[i] = was;
     }
-    const char *claims = "{\"sub\":\"01a2071b-f843-7645-a001-b20b639515c1\",\"name\":\"a\",\"sid\":\"b\",\"perm\":\"\","
+    const char *claims = "{\"sub\":\"01a2071b-f843-7645-a001-b20b639515c1\",\"sid\":\"b\","
                          "\"iat\":1000,\"exp\":2000}";
-    assert_int_equal(read_token(signed_with("{\"alg\":\"HS256\",\"typ\":\"JWT\"}", claims), 1500, &actor, &err), 0);
-    const char *const headers[] = {"{\"alg\":\"none\",\"typ\":\"JWT\"}", "{\"typ\":\"JWT\",\"alg\":\"HS256\"}",
-                                   "{\"alg\":\"HS512\",\"typ\":\"JWT\"}", "{}", ""};
+    assert_int_equal(read_token(signed_with(HEADER, claims), 1500, &actor, &err), 0);
+    const char *const headers[] = {"{\"alg\":\"none\",\"typ\":\"JWT\",\"kid\":\"0123456789abcdef\"}",
+                                   "{\"alg\":\"HS512\",\"typ\":\"JWT\",\"kid\":\"0123456789abcdef\"}",
+                                   "{\"typ\":\"JWT\",\"alg\":\"HS256\",\"kid\":\"0123456789abcdef\"}",
+                                   "{\"alg\":\"HS256\",\"typ\":\"JWT\",\"kid\":\"0123456789ABCDEF\"}",
+                                   "{\"alg\":\"HS256\",\"typ\":\"JWT\",\"kid\":\"0123456789abcdef\",\"jku\":\"x\"}",
+                                   "{\"alg\":\"HS256\",\"typ\":\"JWT\"}",
+                                   "{}",
+                                   ""};
     for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++)
         assert_int_equal(read_token(signed_with(headers[i], claims), 1500, &actor, &err), -1);
-    const char *const bodies[] = {
-        "{}", "[]", "1", "{\"sub\":\"x\",\"name\":\"a\",\"sid\":\"b\",\"perm\":\"\",\"iat\":1,\"exp\":9999}",
-        "{\"sub\":\"01a2071b-f843-7645-a001-b20b639515c1\",\"name\":\"a\",\"sid\":\"b\",\"perm\":\"\","
-        "\"iat\":1000,\"exp\":\"2000\"}"};
+    const char *const bodies[] = {"{}", "[]", "1", "{\"sub\":\"x\",\"sid\":\"b\",\"iat\":1,\"exp\":9999}",
+                                  "{\"sub\":\"01a2071b-f843-7645-a001-b20b639515c1\",\"sid\":\"b\","
+                                  "\"iat\":1000,\"exp\":\"2000\"}"};
     for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++)
-        assert_int_equal(read_token(signed_with("{\"alg\":\"HS256\",\"typ\":\"JWT\"}", bodies[i]), 1500, &actor, &err),
-                         -1);
+        assert_int_equal(read_token(signed_with(HEADER, bodies[i]), 1500, &actor, &err), -1);
     assert_int_equal(read_token("..", 1500, &actor, &err), -1);
 }
 

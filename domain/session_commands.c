@@ -1,0 +1,246 @@
+/*
+ * log_in → user.logged_in, log_out → user.logged_out, revoke_session → user.session_revoked, create_token →
+ * user.token_created, revoke_token → user.token_revoked.
+ */
+#include "domain/session.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+
+#include <string.h>
+
+static int note(const void *state, const struct command *command, struct decision *decision, const char *type,
+                const char *data, struct err *err)
+{
+    if (data == NULL || !decision_add(decision, type, USERS.audience(state, command->arena), str_of(data)))
+        return fail(err, ERR_INTERNAL, "no room for an event");
+    return 0;
+}
+
+static const char *session_json(const struct command *command, const char *id)
+{
+    return arena_printf(command->arena, "{\"session_id\":\"%s\"}", id);
+}
+
+static int erased(const void *state, const struct command *command, struct err *err)
+{
+    const struct user *user = state;
+    (void)command;
+    return user->erased_at == INT64_MIN ? 0 : fail(err, ERR_GONE, "The account was erased.");
+}
+
+static int log_in(const void *state, const struct command *command, struct decision *decision, struct err *err)
+{
+    return note(state, command, decision, "user.logged_in", session_json(command, command->actor->session_id), err);
+}
+
+static int begin(struct sql_batch *batch, const struct command *command, struct err *err)
+{
+    const struct login *login = command->aside;
+    const char *session = command->actor->session_id;
+    struct sql_arg now = sql_moment(batch, command->now);
+    (void)err;
+    if (login->password_hash != NULL)
+        sql_batch_add(batch, "UPDATE credentials SET password_hash = ? WHERE user_id = ?",
+                      SQL_ARGS(SQL_TEXT(login->password_hash), SQL_TEXT(command->target)));
+    sql_batch_add(
+        batch, "INSERT INTO sessions (id, user_id, agent, created_at, used_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
+        SQL_ARGS(SQL_TEXT(session), SQL_TEXT(command->target), SQL_TEXT(login->agent), now, now,
+                 sql_moment(batch, command->now + command->conf->auth_session_s * 1000000)));
+    sql_batch_add(batch, "INSERT INTO refresh_tokens (hash, session_id, created_at) VALUES (?, ?, ?)",
+                  SQL_ARGS(SQL_BYTES(login->refresh, SHA256_SIZE), SQL_TEXT(session), now));
+    return 0;
+}
+
+const struct command_type LOG_IN = {
+    .name = "log_in",
+    .summary = "Begins a session.",
+    .model = &USERS,
+    .authorise = erased,
+    .decide = log_in,
+    .beside = begin,
+};
+
+static int log_out(const void *state, const struct command *command, struct decision *decision, struct err *err)
+{
+    return note(state, command, decision, "user.logged_out", session_json(command, command->aside), err);
+}
+
+static int revoke(const void *state, const struct command *command, struct decision *decision, struct err *err)
+{
+    return note(state, command, decision, "user.session_revoked", session_json(command, command->aside), err);
+}
+
+static int end(struct sql_batch *batch, const struct command *command, struct err *err)
+{
+    (void)err;
+    sql_batch_add(batch, "DELETE FROM sessions WHERE id = ?", SQL_ARGS(SQL_TEXT((const char *)command->aside)));
+    return 0;
+}
+
+const struct command_type LOG_OUT = {
+    .name = "log_out",
+    .summary = "Ends the session that it is sent in.",
+    .model = &USERS,
+    .removes = true,
+    .decide = log_out,
+    .beside = end,
+};
+
+const struct command_type REVOKE_SESSION = {
+    .name = "revoke_session",
+    .summary = "Ends another session.",
+    .model = &USERS,
+    .removes = true,
+    .decide = revoke,
+    .beside = end,
+};
+
+enum { YEARS_10_S = 315360000 };
+
+static const struct field TOKEN_FIELDS[] = {
+    {.name = "id", .type = FIELD_ID, .required = true},
+    {.name = "name", .type = FIELD_TEXT, .required = true, .least = 1, .most = 100},
+    {.name = "scopes", .type = FIELD_TEXTS, .required = true, .least = 1, .most = 40, .items = 7},
+    {.name = "expires_in", .type = FIELD_NUMBER, .least = 1},
+};
+
+static void check_token(const struct command *command, struct faults *faults)
+{
+    struct json_object *scopes = json_object_object_get(command->payload, "scopes");
+    const char *all = arena_printf(command->arena, "read write %s", ALL_PERMISSIONS);
+    const struct actor any = {.permissions = all != NULL ? all : ""};
+    bool listed = json_object_is_type(scopes, json_type_array);
+    for (size_t i = 0; listed && i < json_object_array_length(scopes); i++) {
+        const char *scope = json_object_get_string(json_object_array_get_idx(scopes, i));
+        if (scope != NULL && (strchr(scope, ' ') != NULL || !actor_may(&any, scope)))
+            fault_add(faults, arena_printf(command->arena, "/scopes/%zu", i),
+                      arena_printf(command->arena, "must be one of %s", any.permissions));
+    }
+    if (listed && json_object_array_length(scopes) == 0)
+        fault_add(faults, "/scopes", "must name at least one");
+    if (json_object_get_int64(json_object_object_get(command->payload, "expires_in")) > YEARS_10_S)
+        fault_add(faults, "/expires_in", "must be ten years (315360000 s) at most");
+}
+
+static const char *scopes_of(const struct command *command)
+{
+    struct buf buf;
+    struct json_object *scopes = json_object_object_get(command->payload, "scopes");
+    buf_init(&buf, command->arena);
+    for (size_t i = 0; i < json_object_array_length(scopes); i++) {
+        buf_puts(&buf, i > 0 ? " " : "");
+        buf_puts(&buf, json_object_get_string(json_object_array_get_idx(scopes, i)));
+    }
+    buf_add(&buf, "", 1);
+    return buf.failed ? NULL : buf.data;
+}
+
+static int create(const void *state, const struct command *command, struct decision *decision, struct err *err)
+{
+    struct buf buf;
+    const char *scopes = scopes_of(command);
+    buf_init(&buf, command->arena);
+    buf_printf(&buf, "{\"token_id\":\"%s\",\"scopes\":", command->event_ids[0]);
+    buf_words(&buf, scopes != NULL ? scopes : "");
+    buf_puts(&buf, "}");
+    buf_add(&buf, "", 1);
+    return note(state, command, decision, "user.token_created", buf.failed ? NULL : buf.data, err);
+}
+
+static int add_token(struct sql_batch *batch, const struct command *command, struct err *err)
+{
+    struct str name = json_string(command->payload, "name");
+    struct json_object *life = json_object_object_get(command->payload, "expires_in");
+    int64_t expires = life != NULL ? command->now + json_object_get_int64(life) * 1000000 : INT64_MIN;
+    const char *scopes = scopes_of(command);
+    if (scopes == NULL)
+        return fail(err, ERR_INTERNAL, "no room for scopes");
+    sql_batch_add(batch,
+                  "INSERT INTO api_tokens (id, user_id, name, hash, scopes, created_at, expires_at) VALUES (?, ?, ?, "
+                  "?, ?, ?, ?)",
+                  SQL_ARGS(SQL_TEXT(command->event_ids[0]), SQL_TEXT(command->target), SQL_STR(name),
+                           SQL_BYTES(command->aside, SHA256_SIZE), SQL_TEXT(scopes), sql_moment(batch, command->now),
+                           sql_moment(batch, expires)));
+    return 0;
+}
+
+const struct command_type CREATE_TOKEN = {
+    .name = "create_token",
+    .summary = "Makes an API token.",
+    .model = &USERS,
+    .fields = TOKEN_FIELDS,
+    .field_count = sizeof TOKEN_FIELDS / sizeof TOKEN_FIELDS[0],
+    .check = check_token,
+    .authorise = erased,
+    .decide = create,
+    .beside = add_token,
+};
+
+static int revoke_token(const void *state, const struct command *command, struct decision *decision, struct err *err)
+{
+    const char *data = arena_printf(command->arena, "{\"token_id\":\"%s\"}", (const char *)command->aside);
+    return note(state, command, decision, "user.token_revoked", data, err);
+}
+
+static int remove_token(struct sql_batch *batch, const struct command *command, struct err *err)
+{
+    (void)err;
+    sql_batch_add(batch, "DELETE FROM api_tokens WHERE id = ?", SQL_ARGS(SQL_TEXT((const char *)command->aside)));
+    return 0;
+}
+
+const struct command_type REVOKE_TOKEN = {
+    .name = "revoke_token",
+    .summary = "Ends an API token.",
+    .model = &USERS,
+    .removes = true,
+    .decide = revoke_token,
+    .beside = remove_token,
+};
+
+static const struct field INVITATION_FIELDS[] = {
+    {.name = "id", .type = FIELD_ID, .required = true},
+    {.name = "expires_in", .type = FIELD_NUMBER, .least = 1},
+};
+
+static void check_invitation(const struct command *command, struct faults *faults)
+{
+    if (json_object_get_int64(json_object_object_get(command->payload, "expires_in")) > YEARS_10_S)
+        fault_add(faults, "/expires_in", "must be ten years (315360000 s) at most");
+}
+
+static int may_invite(const void *state, const struct command *command, struct err *err)
+{
+    if (!actor_may(command->actor, "user_admin") || command->actor->scopes != NULL)
+        return fail(err, ERR_DENIED, "Only user_admin invites.");
+    return erased(state, command, err);
+}
+
+static int invite(const void *state, const struct command *command, struct decision *decision, struct err *err)
+{
+    return note(state, command, decision, "user.invitation_created", "{}", err);
+}
+
+static int add_invitation(struct sql_batch *batch, const struct command *command, struct err *err)
+{
+    struct json_object *life = json_object_object_get(command->payload, "expires_in");
+    int64_t seconds = life != NULL ? json_object_get_int64(life) : INVITATION_S;
+    (void)err;
+    sql_batch_add(batch, "INSERT INTO invitations (hash, created_at, expires_at) VALUES (?, ?, ?)",
+                  SQL_ARGS(SQL_BYTES(command->aside, SHA256_SIZE), sql_moment(batch, command->now),
+                           sql_moment(batch, command->now + seconds * 1000000)));
+    return 0;
+}
+
+const struct command_type CREATE_INVITATION = {
+    .name = "create_invitation",
+    .summary = "Makes an invitation, good for one registration.",
+    .model = &USERS,
+    .fields = INVITATION_FIELDS,
+    .field_count = sizeof INVITATION_FIELDS / sizeof INVITATION_FIELDS[0],
+    .check = check_invitation,
+    .authorise = may_invite,
+    .decide = invite,
+    .beside = add_invitation,
+};

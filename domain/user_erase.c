@@ -1,0 +1,46 @@
+/* erase_user → user.erased: the key of what is sealed in the log is destroyed, and all that is personal beside it. */
+#include "domain/user.h"
+#include "events/seal.h"
+
+static const struct field FIELDS[] = {
+    {.name = "id", .type = FIELD_ID, .required = true},
+};
+
+static int decide(const void *state, const struct command *command, struct decision *decision, struct err *err)
+{
+    if (!decision_add(decision, "user.erased", USERS.audience(state, command->arena), user_id_json(command)))
+        return fail(err, ERR_INTERNAL, "no room for an event");
+    return 0;
+}
+
+static int beside(struct sql_batch *batch, const struct command *command, struct err *err)
+{
+    static const char *const STATEMENTS[] = {"DELETE FROM credentials WHERE user_id = ?",
+                                             "DELETE FROM sessions WHERE user_id = ?",
+                                             "DELETE FROM api_tokens WHERE user_id = ?"};
+    const struct sql_arg id = SQL_TEXT(command->target);
+    (void)err;
+    seal_key_destroy(batch, command->target);
+    for (size_t i = 0; i < sizeof STATEMENTS / sizeof STATEMENTS[0]; i++)
+        sql_batch_add(batch, STATEMENTS[i], &id, 1);
+    /* What was answered to commands with an Idempotency-Key may name the user. */
+    sql_batch_add(batch,
+                  "DELETE FROM commands WHERE actor = ? OR event_id IN (SELECT e.id FROM events AS e WHERE e.stream = "
+                  "CONCAT(_ascii'user-', ?))",
+                  SQL_ARGS(id, id));
+    sql_batch_add(batch, "UPDATE log_head SET names = names + 1 WHERE one = 1", NULL, 0);
+    return 0;
+}
+
+const struct command_type ERASE_USER = {
+    .name = "erase_user",
+    .summary = "Takes an account away, for good, and makes what the log holds of its owner unreadable.",
+    .model = &USERS,
+    .fields = FIELDS,
+    .field_count = sizeof FIELDS / sizeof FIELDS[0],
+    .renames = true,
+    .removes = true,
+    .authorise = user_may_change,
+    .decide = decide,
+    .beside = beside,
+};

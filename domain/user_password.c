@@ -1,0 +1,70 @@
+/* change_password → user.password_changed, which ends the user's other sessions. */
+#include "domain/user.h"
+
+#include "base/json.h"
+
+#include <string.h>
+
+static const struct field FIELDS[] = {
+    {.name = "id", .type = FIELD_ID, .required = true},
+    {.name = "password", .type = FIELD_TEXT, .required = true, .least = 8, .most = 256},
+    {.name = "current_password", .type = FIELD_TEXT, .least = 1, .most = 256},
+};
+
+/* The user says the old one too: a session that was left open is not enough to take the account over. */
+static int check_current(struct sql *db, const struct command *command, struct err *err)
+{
+    struct sql_rows rows;
+    struct str current = json_string(command->payload, "current_password");
+    if (sql_select(db, command->arena, "SELECT password_hash FROM credentials WHERE user_id = ?",
+                   SQL_ARGS(SQL_TEXT(command->target)), &rows, err) != 0)
+        return -1;
+    if (current.data == NULL)
+        return fail(err, ERR_INVALID, "current_password must be there.");
+    int right = rows.count == 1 ? password_check(current.data, current.len, SQL_CELL(&rows, 0, 0).data, err) : 0;
+    return right == 0 ? fail(err, ERR_DENIED, "The current password is wrong.") : right > 0 ? 0 : -1;
+}
+
+static int prepare(struct sql *db, struct command *command, struct err *err)
+{
+    const struct user any = {.erased_at = INT64_MIN};
+    if (user_may_change(&any, command, err) != 0 || (user_is_self(command) && check_current(db, command, err) != 0))
+        return -1;
+    return user_hash_password(command, err);
+}
+
+struct str user_id_json(const struct command *command)
+{
+    return str_of(arena_printf(command->arena, "{\"id\":\"%s\"}", command->target));
+}
+
+static int decide(const void *state, const struct command *command, struct decision *decision, struct err *err)
+{
+    if (!decision_add(decision, "user.password_changed", USERS.audience(state, command->arena), user_id_json(command)))
+        return fail(err, ERR_INTERNAL, "no room for an event");
+    return 0;
+}
+
+static int beside(struct sql_batch *batch, const struct command *command, struct err *err)
+{
+    const char *session = command->actor->session_id;
+    (void)err;
+    sql_batch_add(batch, "UPDATE credentials SET password_hash = ? WHERE user_id = ?",
+                  SQL_ARGS(SQL_TEXT((const char *)command->aside), SQL_TEXT(command->target)));
+    sql_batch_add(batch, "DELETE FROM sessions WHERE user_id = ? AND id <> ?",
+                  SQL_ARGS(SQL_TEXT(command->target), SQL_TEXT(session != NULL ? session : "")));
+    return 0;
+}
+
+const struct command_type CHANGE_PASSWORD = {
+    .name = "change_password",
+    .summary = "Sets another password, and ends the user's other sessions.",
+    .model = &USERS,
+    .fields = FIELDS,
+    .field_count = sizeof FIELDS / sizeof FIELDS[0],
+    .secrets = true,
+    .prepare = prepare,
+    .authorise = user_may_change,
+    .decide = decide,
+    .beside = beside,
+};

@@ -1,0 +1,75 @@
+/* update_user → user.updated. */
+#include "domain/user.h"
+#include "events/seal.h"
+
+#include <string.h>
+
+static const struct field FIELDS[] = {
+    {.name = "id", .type = FIELD_ID, .required = true},
+    {.name = "username", .type = FIELD_TEXT, .required = true, .least = 2, .most = 40},
+    {.name = "email", .type = FIELD_TEXT, .required = true, .least = 3, .most = 254},
+};
+
+bool user_is_self(const struct command *command)
+{
+    return command->actor->user_id != NULL && strcmp(command->actor->user_id, command->target) == 0;
+}
+
+int user_may_change(const void *state, const struct command *command, struct err *err)
+{
+    const struct user *user = state;
+    if (command->actor->scopes != NULL)
+        return fail(err, ERR_DENIED, "An API token changes no account.");
+    if (!user_is_self(command) && !actor_may(command->actor, "user_admin"))
+        return command->actor->user_id != NULL ? fail(err, ERR_ABSENT, "There is no such user.")
+                                               : fail(err, ERR_DENIED, "Only the user changes an account.");
+    return user->erased_at == INT64_MIN ? 0 : fail(err, ERR_GONE, "The account was erased.");
+}
+
+/* The user's key; a new one for an account from before there were any. */
+static int prepare(struct sql *db, struct command *command, struct err *err)
+{
+    unsigned char *key = arena_alloc(command->arena, SECRET_SIZE);
+    if (key == NULL)
+        return fail(err, ERR_INTERNAL, "no room for a key");
+    if (seal_keys(db, command->arena, &command->target, 1, &command->key, err) != 0)
+        return -1;
+    if (command->key == NULL) {
+        crypt_random(key, SECRET_SIZE);
+        command->key = key;
+        command->prepared = key;
+    }
+    return 0;
+}
+
+static int decide(const void *state, const struct command *command, struct decision *decision, struct err *err)
+{
+    if (!decision_add(decision, "user.updated", USERS.audience(state, command->arena),
+                      user_sealed_json(command, command->target, command->event_ids[0])))
+        return fail(err, ERR_INTERNAL, "no room for an event");
+    return 0;
+}
+
+static int beside(struct sql_batch *batch, const struct command *command, struct err *err)
+{
+    (void)err;
+    if (command->prepared != NULL)
+        seal_key_add(batch, command->target, command->key);
+    sql_batch_add(batch, "UPDATE log_head SET names = names + 1 WHERE one = 1", NULL, 0);
+    return 0;
+}
+
+const struct command_type UPDATE_USER = {
+    .name = "update_user",
+    .summary = "Gives an account another name or address.",
+    .model = &USERS,
+    .fields = FIELDS,
+    .field_count = sizeof FIELDS / sizeof FIELDS[0],
+    .renames = true,
+    .check = user_check,
+    .prepare = prepare,
+    .authorise = user_may_change,
+    .decide = decide,
+    .taken = user_taken,
+    .beside = beside,
+};

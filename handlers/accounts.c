@@ -1,0 +1,149 @@
+/* /api/users, and the lists of /api/auth. What changes accounts is in commands.c and auth.c. */
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "domain/session.h"
+#include "handlers/app.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void send(struct exchange *exchange, int status, const struct buf *buf)
+{
+    http_add_header(exchange->response, "Cache-Control", "no-store");
+    http_send_json(exchange->response, status, buf_str(buf));
+}
+
+void users_get(struct exchange *exchange)
+{
+    struct app *app = app_of(exchange);
+    struct user user;
+    struct err err;
+    struct buf buf;
+    if (!app_database(exchange))
+        return;
+    if (user_find_id(app->db, exchange->arena, exchange->id, &exchange->actor, &user, &err) != 0) {
+        http_send_error(exchange->response, exchange->request, &err, NULL);
+        return;
+    }
+    buf_init(&buf, exchange->arena);
+    USERS.json(&buf, &user, &exchange->actor);
+    app_add_etag(exchange, user.version);
+    send(exchange, 200, &buf);
+}
+
+static void send_list(struct exchange *exchange, bool tokens)
+{
+    struct app *app = app_of(exchange);
+    const struct actor *actor = &exchange->actor;
+    struct buf buf;
+    struct err err;
+    if (!app_database(exchange))
+        return;
+    buf_init(&buf, exchange->arena);
+    buf_puts(&buf, "{\"items\":[");
+    int status = tokens ? token_list(app->db, actor->user_id, &buf, &err)
+                        : session_list(app->db, actor->user_id, actor->session_id, &buf, &err);
+    buf_puts(&buf, "],\"next\":null}");
+    if (status != 0)
+        http_send_error(exchange->response, exchange->request, &err, NULL);
+    else
+        send(exchange, 200, &buf);
+}
+
+void sessions_list(struct exchange *exchange)
+{
+    send_list(exchange, false);
+}
+
+void tokens_list(struct exchange *exchange)
+{
+    send_list(exchange, true);
+}
+
+/* A command of the actor's own account, without an answer of its own. False, and the problem is the answer. */
+static bool dispatch_own(struct exchange *exchange, const struct command_type *type, struct json_object *payload,
+                         const void *aside)
+{
+    struct command command = {
+        .type = type, .payload = payload, .target = exchange->actor.user_id, .expected = NO_VERSION, .aside = aside};
+    return app_dispatch(exchange, &command);
+}
+
+static void add_end(struct buf *buf, struct json_object *payload, int64_t standard)
+{
+    struct json_object *life = json_object_object_get(payload, "expires_in");
+    int64_t seconds = life != NULL ? json_object_get_int64(life) : standard;
+    buf_puts(buf, ",\"expires_at\":");
+    buf_moment(buf, seconds > 0 ? clock_now() + seconds * 1000000 : INT64_MIN);
+    buf_puts(buf, "}");
+}
+
+/* The only time that the token is shown. */
+static void send_token(struct exchange *exchange, struct json_object *payload, const char *token)
+{
+    struct buf buf;
+    const char *id = app_of(exchange)->committed.events[0].id;
+    struct str name = json_string(payload, "name");
+    buf_init(&buf, exchange->arena);
+    buf_printf(&buf, "{\"id\":\"%s\",\"token\":\"%s\",\"name\":", id, token);
+    buf_json(&buf, name.data, name.len);
+    buf_printf(&buf, ",\"scopes\":%s",
+               json_object_to_json_string_ext(json_object_object_get(payload, "scopes"), JSON_C_TO_STRING_PLAIN));
+    add_end(&buf, payload, 0);
+    send(exchange, 201, &buf);
+}
+
+void tokens_create(struct exchange *exchange)
+{
+    char token[SECRET_TEXT];
+    unsigned char hash[SHA256_SIZE];
+    struct json_object *payload = app_read_json(exchange);
+    if (payload == NULL)
+        return;
+    secret_make(API_TOKEN_KIND, token, hash);
+    if (dispatch_own(exchange, &CREATE_TOKEN, payload, hash))
+        send_token(exchange, payload, token);
+    crypt_wipe(token, sizeof token);
+    json_object_put(payload);
+}
+
+void tokens_revoke(struct exchange *exchange)
+{
+    struct app *app = app_of(exchange);
+    const char *owner = NULL;
+    struct err err;
+    struct json_object *nothing;
+    if (!app_database(exchange))
+        return;
+    int status = token_owner(app->db, exchange->arena, exchange->id, &owner, &err);
+    if (status == 0 && strcmp(owner, exchange->actor.user_id) != 0)
+        status = fail(&err, ERR_ABSENT, "There is no such token.");
+    if (status != 0) {
+        http_send_error(exchange->response, exchange->request, &err, NULL);
+        return;
+    }
+    nothing = json_object_new_object();
+    if (dispatch_own(exchange, &REVOKE_TOKEN, nothing, exchange->id))
+        exchange->response->status = 204;
+    json_object_put(nothing);
+}
+
+void invitations_create(struct exchange *exchange)
+{
+    char invitation[SECRET_TEXT];
+    unsigned char hash[SHA256_SIZE];
+    struct buf buf;
+    struct json_object *payload = exchange->request->body.len > 0 ? app_read_json(exchange) : json_object_new_object();
+    if (payload == NULL)
+        return;
+    secret_make(INVITATION_KIND, invitation, hash);
+    if (dispatch_own(exchange, &CREATE_INVITATION, payload, hash)) {
+        buf_init(&buf, exchange->arena);
+        buf_printf(&buf, "{\"invitation\":\"%s\"", invitation);
+        add_end(&buf, payload, INVITATION_S);
+        send(exchange, 201, &buf);
+    }
+    crypt_wipe(invitation, sizeof invitation);
+    json_object_put(payload);
+}

@@ -1,0 +1,254 @@
+"""Accounts: sessions and their refresh, API tokens, passwords, permissions, invitations, and erasure."""
+
+import json
+import subprocess
+import threading
+import time
+
+import pytest
+
+OTHER = "01a208b3-259a-715e-b9fb-b4a77b7b190d"
+
+
+@pytest.fixture
+def person(stack):
+    """A new user: (client, id, name, password)."""
+    return Person(stack)
+
+
+class Person:
+    def __init__(self, stack, prefix="kim"):
+        self.stack, self.name, self.password = stack, f"{prefix}{stack.head}", "a password of kim"
+        self.client = stack.client()
+        made = self.client.post("/api/users", {"username": self.name, "email": f"{self.name}@example.org",
+                                               "password": self.password})
+        assert made.status == 201, made.body
+        self.id, self.where = made.json["id"], made.headers["location"]
+        self.log_in()
+
+    def log_in(self):
+        answer = self.stack.client().post("/api/auth/login", {"username": self.name, "password": self.password, "cookies": False})
+        assert answer.status == 200 and not answer.cookies, answer.body
+        self.refresh, self.client = answer.json["refresh_token"], self.stack.client(answer.json["access_token"])
+        return self
+
+    def another(self):
+        other = object.__new__(Person)
+        other.__dict__.update(self.__dict__)
+        return other.log_in()
+
+    def alive(self):
+        return self.client.get("/api/auth").status == 200
+
+
+def refresh(stack, token):
+    return stack.client().post("/api/auth/refresh", {"refresh_token": token})
+
+
+def events_of(stack, id):
+    return [(row[0], json.loads(row[1])) for row in
+            stack.sql(f"SELECT type, data FROM events WHERE stream = 'user-{id}' ORDER BY version")]
+
+
+def test_all_faults_of_a_registration_at_once(stack):
+    answer = stack.client().post("/api/users", {"username": "a b", "email": "x", "password": "short", "permissions": ["root", "x y"]})
+    pointers = [fault["pointer"] for fault in answer.problem(422)["errors"]]
+    assert sorted(pointers) == ["/email", "/email", "/password", "/permissions/0", "/permissions/1", "/username"]
+    stack.client().post("/api/users", {"username": "a＠b", "email": "a@b", "password": "long enough"}).problem(422)
+
+
+def test_refresh_rotates(stack, person):
+    first = refresh(stack, person.refresh)
+    assert first.status == 200 and first.json["refresh_token"] != person.refresh and not first.cookies
+    second = refresh(stack, first.json["refresh_token"])
+    assert second.status == 200 and stack.client(second.json["access_token"]).get("/api/auth").json["id"] == person.id
+    assert person.alive()
+    # A token that was used before: two have had it.
+    refresh(stack, person.refresh).problem(401)
+    refresh(stack, second.json["refresh_token"]).problem(401)
+    assert not person.alive() and stack.client(second.json["access_token"]).get("/api/auth").status == 401
+    assert events_of(stack, person.id)[-1][0] == "user.session_revoked"
+    for token in "x", "crt_" + "A" * 43, person.refresh[:-1], person.refresh + "A":
+        refresh(stack, token).problem(401)
+
+
+def test_refresh_by_cookie(stack):
+    login = stack.log_in()
+    cookie = login.cookies[1].split(";")[0]
+    for headers in {}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}:
+        stack.client().call("POST", "/api/auth/refresh", headers={"Cookie": cookie, **headers}).problem(403)
+    answer = stack.client().call("POST", "/api/auth/refresh", headers={"Cookie": cookie, "Sec-Fetch-Site": "same-origin"})
+    assert answer.status == 200 and "refresh_token" not in answer.json and len(answer.cookies) == 2
+    assert answer.cookies[1].split(";")[0] != cookie
+    again = stack.client().call("POST", "/api/auth/refresh", headers={"Cookie": cookie, "Sec-Fetch-Site": "same-origin"})
+    again.problem(401)
+    assert all("Max-Age=0" in line for line in again.cookies) and len(again.cookies) == 2
+
+
+def test_logout_and_sessions(stack, person, admin):
+    other, third = person.another(), person.another()
+    listed = person.client.get("/api/auth/sessions").json["items"]
+    assert len(listed) == 3 and [item["current"] for item in listed] == [False, False, True]
+    theirs = {item["id"] for item in listed}
+    gone = other.client.post("/api/auth/logout")
+    assert gone.status == 204 and len(gone.cookies) == 2
+    assert not other.alive() and person.alive() and third.alive()
+    refresh(stack, other.refresh).problem(401)
+    left = person.client.get("/api/auth/sessions").json["items"]
+    third_id = [item["id"] for item in left if not item["current"]][0]
+    stranger = stack.user("ann")
+    stranger.call("DELETE", f"/api/auth/sessions/{third_id}").problem(404)
+    person.client.call("DELETE", f"/api/auth/sessions/{OTHER}").problem(404)
+    assert third.alive()
+    assert person.client.call("DELETE", f"/api/auth/sessions/{third_id}").status == 204
+    assert not third.alive() and person.alive()
+    mine = person.client.get("/api/auth/sessions").json["items"]
+    assert len(mine) == 1 and mine[0]["id"] in theirs
+    assert admin.call("DELETE", f"/api/auth/sessions/{mine[0]['id']}").status == 204
+    assert not person.alive()
+    kinds = [kind for kind, _ in events_of(stack, person.id)]
+    assert kinds == ["user.registered"] + ["user.logged_in"] * 3 + ["user.logged_out"] + ["user.session_revoked"] * 2
+
+
+def test_password(stack, person, admin):
+    other, where = person.another(), person.where + "/password"
+    person.client.call("PUT", where, {"password": "another password"}).problem(422)
+    person.client.call("PUT", where, {"password": "another password", "current_password": "wrong"}).problem(403)
+    person.client.call("PUT", where, {"password": "short", "current_password": person.password}).problem(422)
+    stack.user("ann").call("PUT", where, {"password": "another password", "current_password": person.password}).problem(404)
+    assert other.alive()
+    done = person.client.call("PUT", where, {"password": "another password", "current_password": person.password})
+    assert done.status == 200 and done.json["id"] == person.id
+    assert person.alive() and not other.alive()
+    refresh(stack, other.refresh).problem(401)
+    stack.client().post("/api/auth/login", {"username": person.name, "password": person.password}).problem(401)
+    assert admin.call("PUT", where, {"password": "by the administrator"}).status == 200
+    assert not person.alive()
+    person.password = "by the administrator"
+    assert person.log_in().alive()
+
+
+def test_permissions_hold_at_once(stack, person, admin):
+    draft = admin.article("Not kim's", publish=False).headers["location"]
+    assert person.client.get(draft).status == 404
+    where = person.where + "/permissions"
+    person.client.call("PUT", where, {"permissions": ["user_admin"]}).problem(403)
+    granted = admin.call("PUT", where, {"permissions": ["audit_read", "article_edit_any"]})
+    assert granted.status == 200 and sorted(granted.json["permissions"]) == ["article_edit_any", "audit_read"]
+    assert person.client.get(draft).status == 200
+    same = admin.call("PUT", where, {"permissions": ["article_edit_any", "audit_read"]})
+    assert same.status == 200 and same.headers["etag"] == granted.headers["etag"]
+    assert admin.call("PUT", where, {"permissions": []}).json["permissions"] == []
+    assert person.client.get(draft).status == 404
+    assert [kind for kind, _ in events_of(stack, person.id)][2:] == ["user.permission_granted"] * 2 + ["user.permission_revoked"] * 2
+
+
+def test_users_see_only_themselves(stack, person, admin):
+    mine = person.client.get(person.where)
+    assert mine.status == 200 and mine.json["email"] == f"{person.name}@example.org" and mine.headers["cache-control"] == "no-store"
+    assert admin.get(person.where).json == mine.json
+    stranger = stack.user("ann")
+    for where in person.where, f"/api/users/{OTHER}":
+        assert stranger.get(where).problem(404)["detail"] == "There is no such user."
+        stack.client().get(where).problem(401)
+        for method, more in ("PUT", ""), ("PUT", "/password"), ("PUT", "/permissions"), ("DELETE", ""):
+            body = {"": {"username": "xx", "email": "x@y"}, "/password": {"password": "long enough", "current_password": "x"},
+                    "/permissions": {"permissions": []}}[more] if method == "PUT" else None
+            assert stranger.call(method, where + more, body).problem(404)["detail"] == "There is no such user."
+            stack.client().call(method, where + more, body).problem(401)
+
+
+def test_a_name_changes_everywhere_at_once(stack, person):
+    made = person.client.article("By kim")
+    where, new = made.headers["location"], f"kimberly{stack.head}"
+    assert person.client.get(where).json["author"]["username"] == person.name
+    done = person.client.call("PUT", person.where, {"username": new, "email": f"{new}@example.org"})
+    assert done.status == 200 and done.json["username"] == new
+    for _ in range(40):  # by every worker
+        assert stack.client().get(where).json["author"]["username"] == new
+    assert person.client.call("PATCH", where, {"title": "Again"}, headers={"If-Match": "*"}).json["author"]["username"] == new
+    stack.user("ann")
+    person.client.call("PUT", person.where, {"username": "ANN", "email": f"{new}@example.org"}).problem(409)
+    stack.client().post("/api/auth/login", {"username": person.name, "password": person.password}).problem(401)
+    person.name = new
+    assert person.log_in().alive()
+    assert stack.verify()
+
+
+def test_api_tokens(stack, person, admin):
+    admin.call("PUT", person.where + "/permissions", {"permissions": ["article_edit_any", "audit_read"]})
+    where = "/api/auth/tokens"
+    for body in {"name": "x"}, {"name": "x", "scopes": []}, {"name": "", "scopes": ["read"]}, {"name": "x", "scopes": ["root"]}, \
+            {"name": "x", "scopes": ["read"], "expires_in": 0}, {"name": "x", "scopes": ["read"], "expires_in": 10**12}:
+        person.client.post(where, body).problem(422)
+    made = person.client.post(where, {"name": "reader", "scopes": ["read"]})
+    assert made.status == 201 and made.headers["cache-control"] == "no-store"
+    reader = stack.client(made.json["token"])
+    assert reader.get("/api/auth").json == {"id": person.id, "username": person.name, "permissions": []}
+    reader.post("/api/articles", {"title": "a", "content": "b"}).problem(403)
+    reader.post("/api/commands/create_article", {"title": "a", "content": "b"}).problem(403)
+    writer = stack.client(person.client.post(where, {"name": "w", "scopes": ["read", "write", "article_edit_any"]}).json["token"])
+    assert writer.get("/api/auth").json["permissions"] == ["article_edit_any"]
+    wrote = writer.article("By a token")
+    assert wrote.json["author"]["id"] == person.id
+    for method, path, body in ("POST", where, {"name": "x", "scopes": ["read"]}), ("GET", where, None), ("GET", "/api/auth/sessions", None), \
+            ("POST", "/api/auth/logout", None), ("DELETE", person.where, None), \
+            ("PUT", person.where + "/password", {"password": "long enough", "current_password": person.password}), \
+            ("PUT", person.where, {"username": "xx", "email": "x@y"}), ("DELETE", f"/api/auth/tokens/{made.json['id']}", None), \
+            ("POST", "/api/commands/erase_user", {"id": person.id}), ("POST", "/api/commands/update_user", {"id": person.id, "username": "xx", "email": "x@y"}):
+        writer.call(method, path, body).problem(403)
+    listed = person.client.get(where).json["items"]
+    assert [item["name"] for item in listed] == ["w", "reader"] and all("token" not in item for item in listed)
+    stack.user("ann").call("DELETE", f"{where}/{made.json['id']}").problem(404)
+    assert person.client.call("DELETE", f"{where}/{made.json['id']}").status == 204
+    reader.get("/api/articles").problem(401)
+    for token in "cat_x", made.json["token"][:-1], "cat_" + "A" * 43:
+        stack.client(token).get("/api/articles").problem(401)
+    short = stack.client(person.client.post(where, {"name": "s", "scopes": ["read"], "expires_in": 1}).json["token"])
+    assert short.get("/api/auth").status == 200
+    time.sleep(1.1)
+    short.get("/api/auth").problem(401)
+
+
+def test_erasure(stack, person, admin):
+    """Nothing in the log, in a table, on the bus or in an export says who it was."""
+    where = person.client.article("Stays").headers["location"]
+    token = person.client.post("/api/auth/tokens", {"name": "t", "scopes": ["read"]}).json["token"]
+    stack.user("ann").call("DELETE", person.where).problem(404)
+    assert person.client.call("DELETE", person.where, headers={"Idempotency-Key": f"erase{stack.head}"}).status == 204
+    assert not person.alive()
+    refresh(stack, person.refresh).problem(401)
+    stack.client(token).get("/api/articles").problem(401)
+    stack.client().post("/api/auth/login", {"username": person.name, "password": person.password}).problem(401)
+    for _ in range(20):
+        assert stack.client().get(where).json["author"] == {"id": person.id, "username": None}
+    admin.get(person.where).problem(410)
+    admin.call("DELETE", person.where).problem(410)
+    admin.call("PUT", person.where + "/password", {"password": "long enough"}).problem(410)
+    assert "clean" in stack.verify()
+    assert stack.ctl("rebuild", "--check", "users").returncode == 0
+    dump = subprocess.run(["mariadb-dump", "--no-defaults", "-S", stack.env["COURANT_DB_SOCKET"], "-uroot", "courant"],
+                          check=True, capture_output=True).stdout
+    assert person.id.encode() in dump and person.name.encode() not in dump
+    assert person.name not in stack.ctl("export", "-").stdout
+    again = stack.client().post("/api/users", {"username": person.name, "email": f"{person.name}@example.org", "password": "long enough"})
+    assert again.status == 201 and again.json["id"] != person.id
+    assert stack.client().get("/feed.atom").status == 200
+
+
+def test_what_is_sealed_is_nowhere_in_the_clear(stack, person):
+    data = events_of(stack, person.id)[0][1]
+    assert sorted(data) == ["id", "sealed"] and person.name not in json.dumps(data)
+    assert person.name not in stack.ctl("events", "--stream", f"user-{person.id}").stdout
+
+
+def test_two_use_one_refresh_token(stack, person):
+    """At the same time: at most one goes on, and the session ends."""
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(refresh(stack, person.refresh).status)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers.count(200) <= 1 and set(answers) <= {200, 401}
+    assert not person.alive()

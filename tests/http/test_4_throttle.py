@@ -1,0 +1,146 @@
+"""Limits on logins and registrations, whose address counts, and the bound on argon2id."""
+
+import os
+import signal
+import statistics
+import threading
+import time
+
+import pytest
+
+from courant import until
+from test_4_accounts import Person
+
+
+@pytest.fixture(scope="module")
+def limited(stack):
+    """Small limits, for the pool of these tests. X-Forwarded-For is believed: nginx is on loopback."""
+    path = os.path.join(stack.dir, "courant.local.conf")
+    before = open(path).read()
+
+    def set(**options):
+        lines = {"login_account": 3, "login_address": 0, "register_address": 0, "argon2_concurrent": 16, "proxies": "", **options}
+        with open(path, "w") as file:
+            file.write(before + "[throttle]\n" + "".join(f"{name} = {lines[name]}\n" for name in
+                                                         ("login_account", "login_address", "register_address")) +
+                       f"[auth]\nargon2_concurrent = {lines['argon2_concurrent']}\n"
+                       f"argon2_ops = {lines.get('ops', 1)}\n[http]\ntrusted_proxies = {lines['proxies']}\n")
+        stack.dev("up")
+
+    yield set
+    with open(path, "w") as file:
+        file.write(before)
+    stack.dev("up")
+
+
+def log_in(stack, name, password="wrong password", **headers):
+    return stack.client().post("/api/auth/login", {"username": name, "password": password}, headers=headers)
+
+
+def test_an_account_is_held_back_whether_it_is_there_or_not(stack, limited):
+    limited()
+    person = Person(stack, "lim")
+    answers = {}
+    for name in person.name, f"nobody{stack.head}":
+        answers[name] = [log_in(stack, name) for _ in range(5)]  # by whichever workers
+        assert [answer.status for answer in answers[name]] == [401] * 3 + [429] * 2
+        assert 1 <= int(answers[name][3].headers["retry-after"]) <= 20
+        assert [answer.headers["ratelimit"].split(";")[1] for answer in answers[name]] == ["r=2", "r=1", "r=0", "r=0", "r=0"]
+        assert answers[name][0].headers["ratelimit-policy"] == '"login-account";q=3;w=60'
+    for one, other in zip(*answers.values()):
+        assert {key: value for key, value in one.json.items() if key != "trace_id"} == \
+               {key: value for key, value in other.json.items() if key != "trace_id"}
+        assert set(one.headers) == set(other.headers)
+    # The right password is of no use meanwhile, and other forms of the name are the same account.
+    log_in(stack, person.name, person.password).problem(429)
+    log_in(stack, person.name.upper(), person.password).problem(429)
+    log_in(stack, person.name.replace("l", "ĺ"), person.password).problem(429)
+
+
+def test_success_does_not_count(stack, limited):
+    limited()
+    person = Person(stack, "suc")
+    for _ in range(6):
+        assert log_in(stack, person.name, person.password).status == 200
+    for _ in range(3):
+        log_in(stack, person.name).problem(401)
+    log_in(stack, person.name).problem(429)
+
+
+def test_a_limit_passes(stack, limited):
+    limited(login_account=60)
+    name = f"pass{stack.head}"
+    while log_in(stack, name).status == 401:
+        pass
+    answer = log_in(stack, name)
+    assert answer.status == 401 or int(answer.headers["retry-after"]) == 1
+    time.sleep(1.2)
+    assert log_in(stack, name).status == 401
+
+
+def test_an_address_is_held_back(stack, limited):
+    limited(login_account=0, login_address=4)
+    statuses = [log_in(stack, f"{number}x{stack.head}", **{"X-Forwarded-For": f"192.0.2.{number}"}).status for number in range(6)]
+    assert statuses == [401] * 4 + [429] * 2, "the header of anybody counts for nothing"
+    limited(login_account=0, login_address=2, proxies="127.0.0.1, 10.0.0.0/8")
+    for forwarded, status in (("192.0.2.1", 401), ("192.0.2.2", 401), ("192.0.2.1, 10.1.2.3", 401), ("192.0.2.1", 429),
+                              ("198.51.100.9, 192.0.2.1", 429), ("192.0.2.1, 192.0.2.3", 401), ("2001:db8::1", 401),
+                              ("2001:db8::2", 401), ("2001:db8::3", 429), ("2001:db8:0:1::3", 401)):
+        assert log_in(stack, f"y{stack.head}", **{"X-Forwarded-For": forwarded}).status == status, forwarded
+
+
+def test_registrations_are_held_back(stack, limited, admin):
+    limited(register_address=2)
+    body = {"username": f"reg{stack.head}", "email": f"reg{stack.head}@example.org", "password": "x"}
+    for path, status in ("/api/users", 422), ("/api/commands/register_user", 422), ("/api/users", 429), ("/api/commands/register_user", 429):
+        answer = stack.client().post(path, body)
+        assert answer.status == status and answer.headers["ratelimit-policy"] == '"register-address";q=2;w=3600'
+    body["password"] = "long enough"
+    assert admin.post("/api/users", body).status == 201
+
+
+@pytest.mark.parametrize("bad", ["300.1.1.1", "10.0.0.0/33", "example.org", "::/129", "10.0.0.0/"])
+def test_a_proxy_that_is_none(stack, tmp_path, bad):
+    path = tmp_path / "courant.conf"
+    path.write_text(f"[http]\ntrusted_proxies = 127.0.0.1 {bad}\n")
+    done = stack.ctl("verify", config=str(path))
+    assert done.returncode == 2 and bad in done.stderr and "trusted_proxies" in done.stderr
+
+
+def test_argon2_is_bounded(stack, limited):
+    limited(login_account=0, argon2_concurrent=1, ops=20)
+    answers = []
+    threads = [threading.Thread(target=lambda n=n: answers.append(log_in(stack, f"b{n}"))) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    statuses = {answer.status for answer in answers}
+    assert statuses <= {401, 503}
+    for answer in answers:
+        if answer.status == 503:
+            assert answer.headers["retry-after"] == "1"
+    # A worker that is killed while it hashes does not keep its place.
+    before = stack.workers()
+    thread = threading.Thread(target=lambda: log_in(stack, "killed"))
+    thread.start()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    try:
+        thread.join()
+    except Exception:
+        pass
+    until(lambda: log_in(stack, "after").status == 401, 20, "a place")
+
+
+def test_the_time_does_not_tell(stack, limited):
+    limited(login_account=0, ops=4)
+    person = Person(stack, "tim")
+    spans = {person.name: [], f"nobody{stack.head}": []}
+    for _ in range(25):
+        for name in spans:
+            began = time.monotonic()
+            log_in(stack, name).problem(401)
+            spans[name].append(time.monotonic() - began)
+    known, unknown = (statistics.median(span) for span in spans.values())
+    assert 0.6 < known / unknown < 1.6, (known, unknown)

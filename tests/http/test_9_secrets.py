@@ -1,0 +1,68 @@
+"""After a session of everything, none of its secrets is in the log, on the bus, in a table, a file or a process."""
+
+import os
+import subprocess
+
+from courant import Stream, until
+from test_4_accounts import Person
+
+
+def memory(pid):
+    """What a core dump of the process would hold."""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as mem:
+        for line in maps:
+            span, modes, *_ = line.split()
+            if "w" not in modes:
+                continue
+            start, end = (int(part, 16) for part in span.split("-"))
+            try:
+                mem.seek(start)
+                yield mem.read(end - start)
+            except (OSError, ValueError):
+                pass
+
+
+def test_no_secret_is_left_anywhere(stack, admin):
+    person = Person(stack, "sec")
+    secrets = {"password": person.password, "refresh": person.refresh, "access": person.client.token}
+    again = stack.client().post("/api/auth/refresh", {"refresh_token": person.refresh}).json
+    secrets.update(refresh2=again["refresh_token"], access2=again["access_token"])
+    made = person.client.post("/api/auth/tokens", {"name": "n", "scopes": ["read", "write"]}).json
+    secrets["api"] = made["token"]
+    token = stack.client(made["token"])
+    token.article("By a token")
+    stream = Stream(stack, "/events", token=made["token"])
+    until(lambda: stream.frames, what="the stream")
+    stream.close()
+    Stream(stack, "/events", token=again["access_token"]).close()
+    secrets["wrong"] = "a wrong password that nobody has"
+    stack.client().post("/api/auth/login", {"username": person.name, "password": secrets["wrong"]}).problem(401)
+    secrets["new"] = "the next password of sec"
+    assert person.client.call("PUT", person.where + "/password", {"password": secrets["new"], "current_password": secrets["password"]},
+                              headers={"Idempotency-Key": f"pw{stack.head}"}).status == 200
+    secrets["invitation"] = admin.post("/api/auth/invitations", {}).json["invitation"]
+    secrets["body"] = "a password in a body that is refused"
+    stack.client().post("/api/users", {"username": "x", "email": "y", "password": secrets["body"]}).problem(422)
+    stack.client().call("POST", "/api/auth/login", '{"username":"x","password":"%s"' % secrets["body"]).problem(400)
+    login = stack.log_in(person.name, secrets["new"])
+    secrets.update(cookie=login.cookies[1].split(";")[0].split("=")[1], access3=login.json["access_token"])
+    stack.client().get("/api/auth", headers={"Cookie": login.cookies[0].split(";")[0]})
+    signatures = {name: value.split(".")[-1] if value.count(".") == 2 else value for name, value in secrets.items()}
+    needles = {name: value.encode() for name, value in signatures.items()}
+
+    def look(where, data):
+        for name, needle in needles.items():
+            at = data.find(needle)
+            assert at < 0, f"{name} is in {where}: {data[max(0, at - 60):at + len(needle) + 20]}"
+
+    look("the tables", subprocess.run(["mariadb-dump", "--no-defaults", "--hex-blob", "-S", stack.env["COURANT_DB_SOCKET"], "-uroot",
+                                       "courant"], check=True, capture_output=True).stdout)
+    look("an export", stack.ctl("export", "-").stdout.encode())
+    for folder in "log", "nats":
+        for at, _, files in os.walk(f"{stack.dir}/{folder}"):
+            for file in files:
+                look(f"{at}/{file}", open(f"{at}/{file}", "rb").read())
+    fcgi = stack.pid("fcgi")
+    for pid in fcgi, *stack.workers(), stack.pid("notifier"):
+        for part in memory(pid):
+            look(f"process {pid}", part)
