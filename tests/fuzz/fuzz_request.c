@@ -103,16 +103,6 @@ static void check_response(const struct http_response *response, struct arena *a
            "the body is no JSON: %s", err.text);
 }
 
-static void check_actor(const struct http_request *request, struct http_response *response)
-{
-    struct actor actor;
-    bool fine = http_authenticate(request, &conf, &actor, response);
-    demand(fine || actor.user_id == NULL, "a refused request has a user");
-    demand(actor.user_id == NULL || (id_valid(actor.user_id, strlen(actor.user_id)) && actor.expires > clock_now() &&
-                                     actor.permissions != NULL),
-           "a user without an id, or whose token has expired");
-}
-
 /* As the application does, without its database. */
 static bool identify_by_key(struct exchange *exchange, const struct credentials *credentials)
 {
@@ -124,6 +114,20 @@ static bool identify_by_key(struct exchange *exchange, const struct credentials 
     exchange->actor = ANONYMOUS;
     http_refuse_credentials(exchange->response, exchange->request, credentials, "The token is not valid.");
     return false;
+}
+
+static void check_actor(const struct http_request *request, struct http_response *response)
+{
+    struct credentials credentials;
+    struct exchange exchange = {
+        .request = (struct http_request *)(uintptr_t)request, .response = response, .arena = request->arena};
+    const struct actor *actor = &exchange.actor;
+    bool fine = http_credentials(request, &credentials, response) &&
+                (credentials.token == NULL || identify_by_key(&exchange, &credentials));
+    demand(fine || actor->user_id == NULL, "a refused request has a user");
+    demand(actor->user_id == NULL || (id_valid(actor->user_id, strlen(actor->user_id)) &&
+                                      actor->expires > clock_now() && actor->permissions != NULL),
+           "a user without an id, or whose token has expired");
 }
 
 static void answer(struct http_request *request)
