@@ -198,6 +198,22 @@ static void start_log(const struct conf *conf, const char *program)
             log_start(program, (enum log_level)level);
 }
 
+/* «https://example.org», as a browser says it: a scheme, a host, perhaps a port, and no path. */
+static int check_origins(const char *origins, struct err *err)
+{
+    for (const char *at = origins + strspn(origins, " "); *at != '\0'; at += strspn(at, " ")) {
+        size_t len = strcspn(at, " ");
+        const char *host = strstr(at, "://");
+        bool whole = host != NULL && host > at && host + 3 < at + len &&
+                     memchr(host + 3, '/', len - (size_t)(host + 3 - at)) == NULL;
+        if (!whole && (len != 1 || *at != '*'))
+            return fail(err, ERR_INTERNAL, "http.origins: %.*s is no origin such as https://example.org, nor *",
+                        (int)(len < 100 ? len : 100), at);
+        at += len;
+    }
+    return 0;
+}
+
 int conf_load(struct conf *conf, const char *path, const char *program, struct err *err)
 {
     memset(conf, 0, sizeof *conf);
@@ -211,6 +227,8 @@ int conf_load(struct conf *conf, const char *path, const char *program, struct e
     if (read_file(conf, path, err) != 0)
         return -1;
     start_log(conf, program);
+    if (check_origins(conf->http_origins, err) != 0)
+        return -1;
     if (networks_parse(conf->http_trusted_proxies, &conf->proxies, err) != 0) {
         fail_within(err, "http.trusted_proxies");
         return -1;

@@ -82,8 +82,8 @@ static struct str preformatted(struct arena *arena, struct str text)
         else
             buf_add(&buf, &c, 1);
     }
-    buf_puts(&buf, "</pre>\n");
-    return buf.failed ? (struct str){NULL, 0} : buf_str(&buf);
+    buf_add(&buf, "</pre>\n", sizeof "</pre>\n");
+    return buf.failed ? (struct str){NULL, 0} : (struct str){buf.data, buf.len - 1};
 }
 
 /* cmark writes the noncharacters U+FFFE and U+FFFF, when they were given as entities, as one byte each. */

@@ -213,7 +213,8 @@ class Page:
                '<link rel="icon" href="/icon.svg" type="image/svg+xml">\n'
                '<link rel="stylesheet" href="/docs/docs.css">\n</head>\n<body>\n'
                '<a class="skip" href="#content">Skip to the content</a>\n<header>\n'
-               f'<h1>{esc(info["title"])}: the HTTP interface</h1>\n<p>{esc(info.get("summary", ""))}</p>\n</header>\n',
+               f'<h1>{esc(info["title"])}: the HTTP interface</h1>\n<p>{esc(info.get("summary", ""))} '
+               'The same for programs: <a href="/docs/openapi.yaml">openapi.yaml</a>.</p>\n</header>\n',
                self.contents(), '<main id="content">\n', self.everywhere()]
         for tag, operations in self.by_tag():
             anchor = f"tag-{slug(tag['name'])}"

@@ -78,8 +78,11 @@ struct json_object *app_read_json(struct exchange *exchange)
         return NULL;
     }
     struct json_object *json = json_read(exchange->request->body.data, exchange->request->body.len, &err);
+    struct faults faults = {0};
+    if (json == NULL && err.kind == ERR_INVALID)
+        fault_add(&faults, "", "must be an object");
     if (json == NULL)
-        http_send_error(exchange->response, exchange->request, &err, NULL);
+        http_send_error(exchange->response, exchange->request, &err, &faults);
     return json;
 }
 

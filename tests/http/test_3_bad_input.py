@@ -112,3 +112,8 @@ def test_chunked_body(stack, admin):
     answer = connection.getresponse()
     assert answer.status == 422, answer.read()
     connection.close()
+
+
+def test_a_body_that_is_null(stack, admin):
+    for path in "/api/articles", "/api/commands/create_article", "/api/auth/login", "/api/users":
+        assert admin.call("POST", path, "null").problem(422)["errors"] == [{"pointer": "", "detail": "must be an object"}]

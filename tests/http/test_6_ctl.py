@@ -25,7 +25,8 @@ def test_usage(stack):
 
 @pytest.mark.parametrize("lines, word", [
     ("[database]\nsockett = x", "there is no option sockett in [database]"), ("[fcgi]\nworkers = many", "fcgi.workers"),
-    ("[fcgi]\nworkers = 0", "from 1 to"), ("hello", "neither"), ("[database]\npassword_file = /nowhere", "/nowhere")])
+    ("[fcgi]\nworkers = 0", "from 1 to"), ("hello", "neither"), ("[database]\npassword_file = /nowhere", "/nowhere"),
+    ("[http]\norigins = https://a.example https://b.example/", "https://b.example/"), ("[http]\norigins = b.example", "b.example")])
 def test_bad_configuration_names_the_line(stack, tmp_path, lines, word):
     path = tmp_path / "courant.conf"
     path.write_text(lines + "\n")

@@ -167,13 +167,48 @@ static void headers_cannot_be_split(void **state)
     assert_int_equal(response.headers.len, 0);
 }
 
-/* RFC 4231, test case 2, has a 4-byte key; HMAC pads keys with zeros, so with 28 more it is the same key. */
+/*
+ * RFC 4231. HMAC pads a key with zeros, so one of less than 32 bytes is that key with zeros behind it; and takes the
+ * hash of one of more than 64 bytes in its place.
+ */
 static void hmac_is_the_standard_one(void **state)
 {
     (void)state;
-    const unsigned char key[SECRET_SIZE] = "Jefe";
+    static const struct {
+        unsigned char key_byte;
+        size_t key_len;
+        const char *data;
+        size_t data_len;
+        const char *expected;
+    } cases[] = {
+        {0x0b, 20, "Hi There", 8, "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
+        {0xaa, 20, NULL, 50, "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"},
+        {0x0c, 20, "Test With Truncation", 20, "a3b6167473100ee06e0c796c2955552b"},
+        {0xaa, 131, "Test Using Larger Than Block-Size Key - Hash Key First", 54,
+         "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"},
+        {0xaa, 131,
+         "This is a test using a larger than block-size key and a larger than block-size data. The key needs to be "
+         "hashed before being used by the HMAC algorithm.",
+         152, "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2"},
+    };
     unsigned char out[SHA256_SIZE], expected[SHA256_SIZE];
-    hmac_sha256("what do ya want for nothing?", 28, key, out);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        unsigned char key[131] = {0}, fifty[50];
+        struct sha256 hash;
+        memset(key, cases[i].key_byte, cases[i].key_len);
+        memset(fifty, 0xdd, sizeof fifty);
+        if (cases[i].key_len > 64) {
+            sha256_start(&hash);
+            sha256_add(&hash, key, cases[i].key_len);
+            sha256_end(&hash, key);
+        }
+        hmac_sha256(cases[i].data != NULL ? cases[i].data : (const char *)fifty, cases[i].data_len, key, out);
+        size_t len = strlen(cases[i].expected) / 2;
+        assert_true(hex_decode(cases[i].expected, 2 * len, expected, len));
+        assert_memory_equal(out, expected, len);
+    }
+    const unsigned char jefe[SECRET_SIZE] = "Jefe";
+    hmac_sha256("what do ya want for nothing?", 28, jefe, out);
     hex_decode("5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843", 64, expected, 32);
     assert_memory_equal(out, expected, 32);
 }
