@@ -24,10 +24,11 @@ static int beside(struct sql_batch *batch, const struct command *command, struct
     for (size_t i = 0; i < sizeof STATEMENTS / sizeof STATEMENTS[0]; i++)
         sql_batch_add(batch, STATEMENTS[i], &id, 1);
     /* What was answered to commands with an Idempotency-Key may name the user. */
+    sql_batch_add(batch, "DELETE FROM commands WHERE actor = ?", &id, 1);
     sql_batch_add(batch,
-                  "DELETE FROM commands WHERE actor = ? OR event_id IN (SELECT e.id FROM events AS e WHERE e.stream = "
-                  "CONCAT(_ascii'user-', ?))",
-                  SQL_ARGS(id, id));
+                  "DELETE c FROM events AS e JOIN commands AS c ON c.event_id = e.id WHERE e.stream = "
+                  "CONCAT(_ascii'user-', ?)",
+                  &id, 1);
     sql_batch_add(batch, "UPDATE log_head SET names = names + 1 WHERE one = 1", NULL, 0);
     return 0;
 }

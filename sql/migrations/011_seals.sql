@@ -11,4 +11,6 @@ ALTER TABLE users
     MODIFY username VARCHAR(40)  CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NULL,
     MODIFY email    VARCHAR(254) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_520_ci NULL;
 UPDATE users SET sealed = JSON_OBJECT('username', username, 'email', email) WHERE sealed = '' AND username IS NOT NULL;
+-- Erasing looks for what was answered to commands about a user.
+ALTER TABLE commands ADD KEY IF NOT EXISTS event_id (event_id);
 REPLACE INTO rebuilds (model, position, program) SELECT 'migration:users', 0, '' FROM users LIMIT 1;
