@@ -6,6 +6,38 @@
 const $ = (selector) => document.querySelector(selector);
 
 async function call(method, path, body) {
+  try {
+    return await send(method, path, body);
+  } catch (error) {
+    if (error.status !== 401 || path === '/api/auth/login' || !hasSession()) throw error;
+    return goOn(() => send(method, path, body));
+  }
+}
+
+// The access token lives for minutes; the refresh token, of which each is good for one use, gives the next. All windows of
+// the browser share them, so one at a time asks, and looks first whether another one has done it.
+async function goOn(again) {
+  return navigator.locks.request('courant-refresh', async () => {
+    try {
+      return await again();
+    } catch (error) {
+      if (error.status !== 401) throw error;
+    }
+    try {
+      await send('POST', '/api/auth/refresh');
+    } catch (error) {
+      if (error.status === 401) noteSession(false);
+      throw error;
+    }
+    return again();
+  });
+}
+
+// Only that there is one: what it is stays in cookies that scripts do not see.
+const hasSession = () => localStorage.getItem('courant-session') !== null;
+const noteSession = (there) => (there ? localStorage.setItem('courant-session', '1') : localStorage.removeItem('courant-session'));
+
+async function send(method, path, body) {
   const response = await fetch(path, {
     method,
     headers: body === undefined ? {} : { 'Content-Type': 'application/json' },
@@ -39,7 +71,7 @@ function fill(item, article) {
   item.replaceChildren(
     textElement('h3', article.title),
     ...(article.lead === '' ? [] : [textElement('p', article.lead)]),
-    textElement('p', `${article.author.username} · ${time}${state}${tags}`, 'meta'),
+    textElement('p', `${article.author.username ?? 'anonymous'} · ${time}${state}${tags}`, 'meta'),
   );
 }
 
@@ -95,7 +127,7 @@ function follow(position) {
   stream?.close();
   stream = new EventSource(`/events?after=${position}`);
   const changed = (event) => refresh(JSON.parse(event.data).data.id).catch(() => start());
-  for (const type of ['article.created', 'article.published']) stream.addEventListener(type, changed);
+  for (const type of ['article.created', 'article.updated', 'article.published', 'article.unpublished', 'article.deleted']) stream.addEventListener(type, changed);
   stream.addEventListener('open', () => say('live', true));
   stream.addEventListener('session-expired', () => { stream.close(); setUser(null); start(); });
   stream.addEventListener('error', () => {
@@ -165,7 +197,19 @@ function onSubmit(form, action) {
 
 onSubmit($('#login'), async (form) => {
   await call('POST', '/api/auth/login', { username: form.get('username'), password: form.get('password') });
+  noteSession(true);
   await starting; // one that began before the login knows nothing of it
+  await start();
+});
+
+$('#logout').addEventListener('click', async () => {
+  try {
+    await call('POST', '/api/auth/logout');
+  } catch (error) {
+    if (error.status !== 401) return say(`no answer: ${error.message}`, false);
+  }
+  noteSession(false);
+  await starting;
   await start();
 });
 

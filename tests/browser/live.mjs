@@ -64,6 +64,21 @@ try {
 
   await reader.page.reload();
   await reader.page.locator('#articles h3', { hasText: title }).waitFor();
+
+  // The access token runs out: the page goes on by the refresh token, once for all its calls.
+  const context = writer.page.context();
+  const cookies = await context.cookies();
+  assert.deepEqual(cookies.map((cookie) => cookie.name).sort(), ['courant_access', 'courant_refresh']);
+  assert.ok(cookies.every((cookie) => cookie.httpOnly && cookie.sameSite === 'Lax'));
+  await context.clearCookies({ name: 'courant_access' });
+  await write(writer.page, `Refreshed ${title}`, true);
+  await reader.page.locator('#articles h3', { hasText: `Refreshed ${title}` }).waitFor();
+  await writer.page.reload();
+  await writer.page.locator('#logout').waitFor();
+  await writer.page.click('#logout');
+  await writer.page.locator('#login-section').waitFor();
+  assert.deepEqual((await context.cookies()).map((cookie) => cookie.name), []);
+  assert.equal(await writer.page.locator('#articles h3', { hasText: secret }).count(), 0, 'the draft goes with the session');
   if (COURANT_TEST_PICTURES) {
     await writer.page.screenshot({ path: join(COURANT_TEST_PICTURES, 'writer.png') });
     await reader.page.screenshot({ path: join(COURANT_TEST_PICTURES, 'reader.png') });
