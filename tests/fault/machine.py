@@ -168,7 +168,7 @@ class Client(threading.Thread):
 
     def forbidden(self, marker):
         payload = {"username": f"u{self.number}x{self.count}", "email": f"{self.number}.{self.count}@example.org",
-                   "password": "a password", "permissions": ["nothing_of_the_kind"]}
+                   "password": "a password", "permissions": ["audit_read" if self.name_of_user else "nothing_of_the_kind"]}
         answer = self.answered(Sent("forbidden", "/api/commands/register_user", payload))
         self.expect(answer, 403 if self.name_of_user else 422)
 
