@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { CHUNK = 16384, DRAIN_MOST = 8 * 1024 * 1024 };
 
@@ -69,6 +70,15 @@ static int read_body(FCGX_Request *fcgi, int64_t limit, struct arena *arena, str
     return 0;
 }
 
+/* Whether one of our proxies says that it was asked over https. */
+static bool secure_before(const struct http_request *request, const struct conf *conf)
+{
+    struct address peer;
+    const char *proto = http_header(request, "x-forwarded-proto");
+    return proto != NULL && strcasecmp(proto, "https") == 0 && request->peer != NULL &&
+           address_parse(request->peer, strlen(request->peer), &peer) && networks_have(&conf->proxies, &peer);
+}
+
 int message_read(FCGX_Request *fcgi, const struct conf *conf, struct arena *arena, struct http_request *request,
                  struct err *err)
 {
@@ -83,6 +93,7 @@ int message_read(FCGX_Request *fcgi, const struct conf *conf, struct arena *aren
         .header_source = fcgi,
         .arena = arena,
     };
+    request->secure = request->secure || secure_before(request, conf);
     int status = http_request_parse(request, err) != 0 ? (err->kind == ERR_ABSENT ? 404 : 400) : 0;
     if (strlen(request->target) > TARGET_MOST)
         status = 414;

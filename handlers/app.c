@@ -332,10 +332,17 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
     }
     if (command->type == &REGISTER_USER && !may_register(exchange))
         return false;
+    /* Who has somebody's session must not find out the password. */
+    const struct try guess = {
+        {"login-account", app->conf->throttle_login_account, 60}, exchange->actor.user_id, ID_TEXT - 1};
+    if (command->type == &CHANGE_PASSWORD && !app_try(exchange, &guess, 1))
+        return false;
     if (!app_database(exchange))
         return false;
     if (command_dispatch(app->db, &MODEL, command, &app->committed, &faults, &err) != 0) {
         app->committed.count = 0;
+        if (command->type == &CHANGE_PASSWORD && err.kind != ERR_DENIED)
+            throttle_give_back(app->throttle, &guess.limit, guess.who, guess.len);
         if (err.kind == ERR_INVALID && faults.count == 0)
             fault_add(&faults, "", err.text);
         if (err.kind == ERR_STALE && app->committed.version > 0)
@@ -346,6 +353,8 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
             http_send_error(exchange->response, exchange->request, &err, &faults);
         return false;
     }
+    if (command->type == &CHANGE_PASSWORD)
+        throttle_give_back(app->throttle, &guess.limit, guess.who, guess.len);
     known_raise(app->known, app->committed.position);
     if (command->type->renames)
         known_names_changed(app->known);

@@ -85,6 +85,6 @@ struct allowance throttle_take(struct throttle *throttle, const struct limit *li
 
 void throttle_give_back(struct throttle *throttle, const struct limit *limit, const void *who, size_t len)
 {
-    if (throttle != NULL && limit->quota > 0)
+    if (throttle != NULL && limit->quota > 0 && who != NULL)
         atomic_fetch_sub(&bucket_of(throttle, limit, who, len)->empty, limit->window_s * SECOND / limit->quota);
 }

@@ -131,3 +131,17 @@ def test_stream_ends_with_its_session(stack):
     stream = Stream(stack, "/events?topic=all", token=token)
     assert stream.ended.wait(15)
     assert stream.frames[-1][1] == "session-expired"
+
+
+def test_long_passwords_and_odd_headers(stack):
+    for length, statuses in (257, {422}), (10**6, {413, 422}):
+        for path, body in ("/api/auth/login", {"username": "admin"}), ("/api/users", {"username": "long", "email": "l@example.org"}):
+            assert stack.client().post(path, {**body, "password": "x" * length}).status in statuses
+    for odd in "Bearer", "Bearer ", "Bearer \t", "bearer x y", "Bearer ....", "Bearer cat_", "Basic x", "Bearer " + "." * 9000:
+        assert stack.client().get("/api/articles", headers={"Authorization": odd}).status in (400, 401)
+    # A session is named by who begins it: what a client brings is of no account.
+    first = stack.client().post("/api/auth/login", {"username": stack.env["COURANT_ADMIN_USER"],
+                                                    "password": stack.env["COURANT_ADMIN_PASSWORD"]},
+                                headers={"Cookie": "courant_access=fixed; courant_refresh=fixed"})
+    assert first.status == 200 and "fixed" not in "".join(first.cookies)
+    assert session_of(first.json["access_token"])["sid"] != session_of(stack.log_in().json["access_token"])["sid"]

@@ -57,6 +57,35 @@ def test_an_account_is_held_back_whether_it_is_there_or_not(stack, limited):
     log_in(stack, person.name.replace("l", "ĺ"), person.password).problem(429)
 
 
+def test_the_current_password_is_not_to_be_guessed(stack, limited):
+    limited()
+    person, body = Person(stack, "gue"), {"password": "long enough", "current_password": "x"}
+    answers = [person.client.call("PUT", person.where + "/password", body).status for _ in range(5)]
+    assert answers == [403] * 3 + [429] * 2
+    other = Person(stack, "gue")
+    for _ in range(5):
+        done = other.client.call("PUT", other.where + "/password", {"password": other.password, "current_password": other.password})
+        assert done.status == 200
+
+
+def test_cookies_over_https(stack, limited):
+    """A proxy that we trust says so; from anybody else the header counts for nothing."""
+    person = Person(stack, "tls")
+    for proxies, secure in ("", False), ("127.0.0.1", True):
+        limited(proxies=proxies)
+        answer = log_in(stack, person.name, person.password, **{"X-Forwarded-Proto": "https"})
+        assert answer.status == 200 and len(answer.cookies) == 2
+        for line in answer.cookies:
+            assert line.startswith("__Host-courant_") == secure and ("; Secure" in line) == secure
+            assert "Path=/;" in line and "Domain" not in line and "HttpOnly" in line and "SameSite=Lax" in line
+        cookie = answer.cookies[0].split(";")[0]
+        headers = {"Cookie": cookie, "X-Forwarded-Proto": "https"}
+        assert stack.client().get("/api/auth", headers=headers).status == 200
+        # Without the prefix, which any other host of the domain can set, it is none of ours.
+        bare = {"Cookie": cookie.removeprefix("__Host-"), "X-Forwarded-Proto": "https"}
+        assert stack.client().get("/api/auth", headers=bare).status == (401 if secure else 200)
+
+
 def test_success_does_not_count(stack, limited):
     limited()
     person = Person(stack, "suc")
