@@ -82,7 +82,7 @@ static int append_one(struct sql *db, struct arena *arena, struct err *err)
         if (model_fold(&MODEL, &row, &events[i], arena, err) != 0)
             return -1;
     }
-    if (state_derive(&ARTICLES, &row, arena, err) != 0)
+    if (state_derive(&ARTICLES, &row, NULL, arena, err) != 0)
         return -1;
     row_write(&ARTICLES, batch, &none, &row);
     eventlog_append(batch, events, 2, 0);
