@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "domain/session.h"
 #include "events/idempotency.h"
 #include "fcgi/message.h"
 #include "handlers/app.h"
@@ -128,9 +129,12 @@ static void publish(struct worker *worker)
 static void tidy(struct worker *worker)
 {
     struct err err;
-    if (worker->app.committed.count > 0 && ++worker->commands % TIDY_EVERY == 0 &&
-        idempotency_purge(worker->app.db, &err) != 0)
+    if (worker->app.committed.count == 0 || ++worker->commands % TIDY_EVERY != 0)
+        return;
+    if (idempotency_purge(worker->app.db, &err) != 0)
         log_warning("old Idempotency-Keys are not taken away: %s", err.text);
+    if (session_purge(worker->app.db, &err) != 0)
+        log_warning("old sessions are not taken away: %s", err.text);
 }
 
 static bool serve_one(struct worker *worker)

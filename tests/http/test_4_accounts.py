@@ -252,3 +252,17 @@ def test_two_use_one_refresh_token(stack, person):
         thread.join()
     assert answers.count(200) <= 1 and set(answers) <= {200, 401}
     assert not person.alive()
+
+
+def test_what_is_past_its_time_is_taken_away(stack, person, admin):
+    stack.sql(f"UPDATE sessions SET expires_at = '2020-01-01' WHERE user_id = '{person.id}'")
+    assert not person.alive()
+    refresh(stack, person.refresh).problem(401)
+    count = f"SELECT COUNT(*) FROM sessions WHERE user_id = '{person.id}'"
+    for _ in range(40):  # each worker looks once in some hundred commands
+        for _ in range(200):
+            admin.article("Tidying", publish=False)
+        if stack.sql(count) == [["0"]]:
+            break
+    assert stack.sql(count) == [["0"]]
+    assert stack.sql("SELECT COUNT(*) FROM refresh_tokens WHERE session_id NOT IN (SELECT id FROM sessions)") == [["0"]]
