@@ -214,8 +214,8 @@ int session_refresh(struct sql *db, struct arena *arena, const struct conf *conf
 static int owner(struct sql *db, struct arena *arena, const char *text, const char *what, const char *id,
                  const char **user_id, struct err *err)
 {
-    struct sql_rows rows;
-    if (sql_select(db, arena, text, SQL_ARGS(SQL_TEXT(id)), &rows, err) != 0)
+    struct sql_rows rows = {0};
+    if (id_valid(id, strlen(id)) && sql_select(db, arena, text, SQL_ARGS(SQL_TEXT(id)), &rows, err) != 0)
         return -1;
     if (rows.count != 1)
         return fail(err, ERR_ABSENT, "There is no such %s.", what);

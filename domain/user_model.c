@@ -136,7 +136,7 @@ int user_find_id(struct sql *db, struct arena *arena, const char *id, const stru
                  struct err *err)
 {
     bool may = actor_may(reader, "user_admin") || (reader->user_id != NULL && strcmp(reader->user_id, id) == 0);
-    if (!may)
+    if (!may || !id_valid(id, strlen(id)))
         return fail(err, ERR_ABSENT, "There is no such user.");
     if (find(db, arena, "WHERE id = ?", id, user, err) != 0)
         return -1;

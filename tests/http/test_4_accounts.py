@@ -266,3 +266,11 @@ def test_what_is_past_its_time_is_taken_away(stack, person, admin):
             break
     assert stack.sql(count) == [["0"]]
     assert stack.sql("SELECT COUNT(*) FROM refresh_tokens WHERE session_id NOT IN (SELECT id FROM sessions)") == [["0"]]
+
+
+@pytest.mark.parametrize("id", ["%C3%A9", "x" * 300, "%F0%9F%98%80", "x'y", "%20", OTHER.upper()])
+def test_ids_that_are_none(admin, id):
+    admin.get(f"/api/users/{id}").problem(404)
+    for method, path in ("PUT", f"/api/users/{id}"), ("DELETE", f"/api/users/{id}"), ("DELETE", f"/api/auth/sessions/{id}"), \
+            ("DELETE", f"/api/auth/tokens/{id}"):
+        admin.call(method, path, {"username": "xx", "email": "x@y"} if method == "PUT" else None).problem(404)
