@@ -24,7 +24,7 @@ void crypt_wipe_freed(char **argv)
     if (there != NULL && strstr(there, WIPE) != NULL)
         return;
     int len = snprintf(both, sizeof both, "%s%s%s", there != NULL ? there : "", there != NULL ? ":" : "", WIPE);
-    if (len < (int)sizeof both && setenv(NAME, both, 1) == 0)
+    if (len < (int)sizeof both && setenv(NAME, both, 1) == 0 && setenv("LD_BIND_NOW", "1", 1) == 0)
         execv("/proc/self/exe", argv);
     /* What is freed then is not overwritten until it is used again. */
 }
@@ -67,6 +67,12 @@ void crypt_random(void *out, size_t len)
 void crypt_wipe(void *secret, size_t len)
 {
     sodium_memzero(secret, len);
+}
+
+void crypt_wipe_stack(void)
+{
+    enum { DEEPEST = 64 * 1024 };
+    sodium_stackzero(DEEPEST);
 }
 
 static struct gate *gate;

@@ -21,6 +21,7 @@ int crypt_init(struct err *err);
 /*
  * Has the C library overwrite all that is freed, for libraries free what they have read without a thought: by settings
  * that glibc reads when a program begins, so the program is begun anew with them (argv: its arguments). Call it first.
+ * The loader then looks all functions up at once: one at a time, it puts the registers of that moment on the stack.
  */
 void crypt_wipe_freed(char **argv);
 
@@ -33,6 +34,10 @@ void hmac_sha256(const void *data, size_t len, const unsigned char key[SECRET_SI
 bool crypt_same(const void *a, const void *b, size_t len);
 void crypt_random(void *out, size_t len);
 void crypt_wipe(void *secret, size_t len);
+/*
+ * Wipes what the functions that have returned left on the stack, below the caller's frame.
+ */
+void crypt_wipe_stack(void);
 
 /* argon2id (RFC 9106). ops and memory (bytes) as crypto_pwhash takes them. out is a NUL-terminated PHC string. */
 int password_hash(const char *password, size_t len, unsigned long long ops, size_t memory, char out[PASSWORD_HASH_SIZE],

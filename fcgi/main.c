@@ -1,4 +1,5 @@
 /* courant-fcgi: the pool of workers behind the web server. */
+#include "base/fold.h"
 #include "base/listen.h"
 #include "base/log.h"
 #include "base/options.h"
@@ -14,7 +15,8 @@ static int run(const char *path, struct err *err)
 {
     struct conf conf;
     /* ICU's tables are loaded here, so that the workers share them. */
-    if (crypt_init(err) != 0 || conf_load(&conf, path, "courant-fcgi", err) != 0 || slug_start(err) != 0)
+    if (crypt_init(err) != 0 || conf_load(&conf, path, "courant-fcgi", err) != 0 || slug_start(err) != 0 ||
+        fold_start(err) != 0)
         return -1;
     bool inherited = listen_inherited();
     struct pool_setup setup = {.conf = &conf, .conf_path = path};
@@ -41,6 +43,7 @@ static int run(const char *path, struct err *err)
     if (!inherited)
         listen_remove(conf.fcgi_listen);
     conf_wipe(&conf);
+    fold_end();
     slug_end();
     return status;
 }

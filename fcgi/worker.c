@@ -2,6 +2,7 @@
 #include "fcgi/worker.h"
 
 #include "base/clock.h"
+#include "base/crypt.h"
 #include "base/log.h"
 #include "domain/session.h"
 #include "events/idempotency.h"
@@ -33,6 +34,7 @@ struct worker {
     int known_fd; /* the connection whose timeout is set */
     int64_t next_complaint;
     unsigned commands;
+    bool secret; /* the request may have brought one */
 };
 
 static volatile sig_atomic_t asked_to_end;
@@ -75,6 +77,13 @@ static void bound_reads(struct worker *worker)
     worker->known_fd = worker->fcgi.ipcFd;
 }
 
+/* Whether it may have brought a secret: a password in its body, a token in a header. */
+static bool brings_secret(const struct http_request *request)
+{
+    bool reads = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0;
+    return !reads || http_header(request, "authorization") != NULL || http_header(request, "cookie") != NULL;
+}
+
 static void answer(struct worker *worker)
 {
     struct http_request request;
@@ -104,6 +113,7 @@ static void answer(struct worker *worker)
     http_finish(&response, &request, worker->conf);
     if (!message_write(&worker->fcgi, &request, &response))
         log_debug("the web server has gone before the answer was written");
+    worker->secret = brings_secret(&request);
     log_trace(NULL);
 }
 
@@ -157,6 +167,8 @@ static bool serve_one(struct worker *worker)
     worker->app.committed.count = 0;
     answer(worker);
     FCGX_Finish_r(&worker->fcgi);
+    if (worker->secret)
+        crypt_wipe_stack();
     publish(worker);
     tidy(worker);
     arena_reset(worker->arena);

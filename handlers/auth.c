@@ -2,8 +2,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/crypt.h"
+#include "base/fold.h"
 #include "base/json.h"
-#include "base/slug.h"
 #include "domain/session.h"
 #include "handlers/app.h"
 #include "http/token.h"
@@ -148,13 +148,6 @@ static bool payload_fits(struct exchange *exchange, const struct field *fields, 
     return false;
 }
 
-/* The account's name in one form for all that the database takes for the same. */
-static struct str folded(struct arena *arena, struct str name)
-{
-    struct str slug = slug_of(arena, name);
-    return slug.len > 0 ? slug : name;
-}
-
 static void log_in(struct exchange *exchange, struct json_object *payload)
 {
     struct app *app = app_of(exchange);
@@ -164,7 +157,7 @@ static void log_in(struct exchange *exchange, struct json_object *payload)
     if (!payload_fits(exchange, LOGIN, sizeof LOGIN / sizeof LOGIN[0], payload))
         return;
     struct str name = json_string(payload, "username"), password = json_string(payload, "password");
-    struct str account = folded(exchange->arena, name), client = app_client(exchange);
+    struct str account = fold_of(exchange->arena, name), client = app_client(exchange);
     const struct try tries[] = {{{"login-account", app->conf->throttle_login_account, 60}, account.data, account.len},
                                 {{"login-address", app->conf->throttle_login_address, 60}, client.data, client.len}};
     if (!app_try(exchange, tries, 2) || !app_database(exchange))

@@ -23,7 +23,7 @@ def memory(pid):
             for at in range(start, end, STEP):
                 try:
                     mem.seek(at)
-                    yield mem.read(min(STEP + 4096, end - at))
+                    yield line.strip(), mem.read(min(STEP + 4096, end - at))
                 except (OSError, ValueError):
                     pass
 
@@ -70,5 +70,5 @@ def test_no_secret_is_left_anywhere(stack, admin):
                 look(f"{at}/{file}", open(f"{at}/{file}", "rb").read())
     fcgi = stack.pid("fcgi")
     for pid in fcgi, *stack.workers(), stack.pid("notifier"):
-        for part in memory(pid):
-            look(f"process {pid}", part)
+        for at, part in memory(pid):
+            look(f"process {pid} at {at}", part)
