@@ -84,9 +84,15 @@ bool networks_have(const struct networks *networks, const struct address *addres
 
 struct address address_of_client(const char *peer, const char *forwarded, const struct networks *proxies)
 {
-    struct address client = {{0}}, next;
-    if (peer == NULL || !address_parse(peer, strlen(peer), &client))
-        return client;
+    struct address address = {{0}};
+    if (peer == NULL || !address_parse(peer, strlen(peer), &address))
+        return address;
+    return address_behind(&address, forwarded, proxies);
+}
+
+struct address address_behind(const struct address *peer, const char *forwarded, const struct networks *proxies)
+{
+    struct address client = *peer, next;
     size_t end = forwarded != NULL ? strlen(forwarded) : 0;
     while (end > 0 && networks_have(proxies, &client)) {
         size_t start = end;

@@ -35,6 +35,9 @@ bool networks_have(const struct networks *networks, const struct address *addres
  */
 struct address address_of_client(const char *peer, const char *forwarded, const struct networks *proxies);
 
+/* The same of a peer whose address is known. */
+struct address address_behind(const struct address *peer, const char *forwarded, const struct networks *proxies);
+
 /* How many of its bytes stand for one client: of IPv6 the network, of which anybody has 2^64 addresses. */
 size_t address_significant(const struct address *address);
 

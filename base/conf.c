@@ -48,8 +48,16 @@ static const struct option options[] = {
     NUMBER(fcgi, body_limit, "262144", 1024, 917504),
     NUMBER(fcgi, body_timeout_s, "20", 1, 3600),
     TEXT(notifier, listen, "unix:/run/courant/notifier.sock"),
+    TEXT(notifier, status_listen, "unix:/run/courant/notifier-status.sock"),
+    TEXT(notifier, trusted_proxies, "127.0.0.1, ::1"),
+    NUMBER(notifier, loops, "0", 0, 64),
     NUMBER(notifier, clients, "10000", 1, 1000000),
+    NUMBER(notifier, clients_user, "32", 1, 1000000),
+    NUMBER(notifier, clients_address, "256", 1, 1000000),
+    NUMBER(notifier, stream_age_s, "3600", 1, 604800),
+    NUMBER(notifier, canary_s, "60", 1, 86400),
     NUMBER(notifier, memory, "33554432", 1048576, 17179869184),
+    NUMBER(notifier, history_memory, "16777216", 1048576, 17179869184),
     NUMBER(notifier, client_buffer, "262144", 4096, 16777216),
     NUMBER(notifier, heartbeat_s, "15", 1, 3600),
     NUMBER(auth, token_s, "900", 1, 86400),
@@ -214,6 +222,21 @@ static int check_origins(const char *origins, struct err *err)
     return 0;
 }
 
+static int read_proxies(struct conf *conf, struct err *err)
+{
+    char both[2 * CONF_TEXT + 2];
+    if (networks_parse(conf->http_trusted_proxies, &conf->proxies, err) != 0) {
+        fail_within(err, "http.trusted_proxies");
+        return -1;
+    }
+    snprintf(both, sizeof both, "%s %s", conf->notifier_trusted_proxies, conf->http_trusted_proxies);
+    if (networks_parse(both, &conf->notifier_networks, err) != 0) {
+        fail_within(err, "notifier.trusted_proxies");
+        return -1;
+    }
+    return 0;
+}
+
 int conf_load(struct conf *conf, const char *path, const char *program, struct err *err)
 {
     memset(conf, 0, sizeof *conf);
@@ -229,10 +252,8 @@ int conf_load(struct conf *conf, const char *path, const char *program, struct e
     start_log(conf, program);
     if (check_origins(conf->http_origins, err) != 0)
         return -1;
-    if (networks_parse(conf->http_trusted_proxies, &conf->proxies, err) != 0) {
-        fail_within(err, "http.trusted_proxies");
+    if (read_proxies(conf, err) != 0)
         return -1;
-    }
     return read_secrets(conf, err);
 }
 

@@ -32,8 +32,16 @@ struct conf {
     int64_t fcgi_body_limit;
     int64_t fcgi_body_timeout_s;
     char notifier_listen[CONF_TEXT];
+    char notifier_status_listen[CONF_TEXT];
+    char notifier_trusted_proxies[CONF_TEXT];
+    int64_t notifier_loops; /* 0: one for each core */
     int64_t notifier_clients;
+    int64_t notifier_clients_user;
+    int64_t notifier_clients_address;
+    int64_t notifier_stream_age_s;
+    int64_t notifier_canary_s;
     int64_t notifier_memory;
+    int64_t notifier_history_memory;
     int64_t notifier_client_buffer;
     int64_t notifier_heartbeat_s;
     int64_t auth_token_s;
@@ -55,7 +63,8 @@ struct conf {
     char features_accounts[CONF_TEXT];
     char log_level[CONF_TEXT];
 
-    struct networks proxies; /* those of http_trusted_proxies */
+    struct networks proxies;           /* those of http_trusted_proxies */
+    struct networks notifier_networks; /* and those of notifier_trusted_proxies */
 
     /* Read from the files named above. */
     char database_password[CONF_TEXT];

@@ -12,6 +12,9 @@
  */
 int listen_open(const char *address, struct err *err);
 
+/* Connects to such an address, blocking. Returns the descriptor or -1, ERR_UNAVAILABLE. */
+int listen_connect(const char *address, struct err *err);
+
 /* Takes away what listen_open left in the file system. */
 void listen_remove(const char *address);
 

@@ -10,9 +10,9 @@ clients=16
 export COURANT_DEV_DIR=$work/stack COURANT_DEV_PREFIX=$work/prefix
 COURANT_DEV_PORT=${COURANT_BENCH_PORT:-18280}
 export COURANT_DEV_PORT
-hello_port=$((COURANT_DEV_PORT + 3))
-select_port=$((COURANT_DEV_PORT + 4))
-alone_port=$((COURANT_DEV_PORT + 5))
+hello_port=$((COURANT_DEV_PORT + 4))
+select_port=$((COURANT_DEV_PORT + 5))
+alone_port=$((COURANT_DEV_PORT + 6))
 
 # What we started, we end.
 started=()

@@ -240,6 +240,8 @@ static int fold_chunk(struct verify *v, const struct event_list *list, struct er
         if (load_state(v, &touched.items[i], err) != 0)
             return err->kind == ERR_CONFLICT || err->kind == ERR_DAMAGED ? differs(v, err) : -1;
     for (size_t i = 0; i < list->count; i++) {
+        if (touched.of[i] == NULL)
+            continue;
         if (model_fold(&MODEL, touched.of[i]->state, &list->events[i], v->arena, err) != 0)
             return err->kind == ERR_CONFLICT ? differs(v, err) : -1;
         if (compare_row(v, touched.of[i], err) != 0)

@@ -65,8 +65,8 @@ bool article_public(const struct article *article);
 bool article_visible(const struct article *article, const struct actor *reader);
 
 /* See struct model. One query, if any of the events asks for it. */
-int articles_withdrawn(struct sql *db, struct arena *arena, const struct envelope *events, size_t count,
-                       bool *withdrawn, struct err *err);
+int articles_withdrawn(struct sql *db, struct arena *arena, bool (*add)(void *context, const char *stream),
+                       void *context, struct err *err);
 
 /* An article as it is sent: the derived columns and its author, joined; without content and html where rest is empty.
  */

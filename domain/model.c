@@ -14,6 +14,7 @@ static const struct event_type EVENTS[] = {
     {"article.revision_created", &ARTICLES, article_revision_created, 1, NULL, EVENT_CONTENT},
     {"article.unpublished", &ARTICLES, article_unpublished, 1, NULL, EVENT_WITHDRAWS},
     {"article.updated", &ARTICLES, article_updated, 1, NULL, EVENT_CONTENT},
+    {"canary.sent", NULL, NULL, 1, NULL, 0}, /* by the notifier, to see whether it arrives */
     {"user.erased", &USERS, user_erased, 1, NULL, 0},
     {"user.imported", &USERS, user_imported, 2, USER_IMPORTED_UP, 0},
     {"user.invitation_created", &USERS, user_noted, 1, NULL, 0},

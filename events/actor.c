@@ -31,13 +31,18 @@ bool audience_public(const char *audience)
     return has_word(audience, strlen(audience), "", "public");
 }
 
+bool audience_names(const char *audience, const char *user_id)
+{
+    return has_word(audience, strlen(audience), "user:", user_id);
+}
+
 bool audience_admits(const char *audience, const struct actor *actor, bool withdrawn)
 {
     if (!withdrawn && audience_public(audience))
         return true;
     if (actor->user_id == NULL)
         return false;
-    if (has_word(audience, strlen(audience), "user:", actor->user_id) || actor_may(actor, "audit_read"))
+    if (audience_names(audience, actor->user_id) || actor_may(actor, "audit_read"))
         return true;
     for (const char *at = audience; (at = strstr(at, "permission:")) != NULL;) {
         char name[64];

@@ -28,6 +28,8 @@ bool actor_may(const struct actor *actor, const char *permission);
 bool audience_admits(const char *audience, const struct actor *actor, bool withdrawn);
 /* Whether one of its words is «public». */
 bool audience_public(const char *audience);
+/* Whether one of its words is this user. */
+bool audience_names(const char *audience, const char *user_id);
 
 /* Whether the reader may know who caused an event of this user: the user himself, or audit_read. */
 bool actor_sees_metadata(const struct actor *actor, const char *acting_user);

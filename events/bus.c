@@ -299,6 +299,19 @@ int bus_get(struct bus *bus, struct arena *arena, int64_t sequence, struct envel
     return status;
 }
 
+/* What every reading asks of the stream. subject: room for the name. */
+static void init_options(const struct bus *bus, int64_t from, char subject[CONF_TEXT + 2], jsSubOptions *options)
+{
+    snprintf(subject, CONF_TEXT + 2, "%s.>", bus->conf->nats_subject);
+    jsSubOptions_Init(options);
+    options->Stream = bus->conf->nats_stream;
+    options->ManualAck = true;
+    options->Config.DeliverPolicy = js_DeliverByStartSequence;
+    options->Config.OptStartSeq = (uint64_t)from;
+    options->Config.AckPolicy = js_AckNone;
+    options->Config.MemoryStorage = true;
+}
+
 int bus_subscribe(struct bus *bus, int64_t from, struct bus_feed **feed, struct err *err)
 {
     char subject[CONF_TEXT + 2];
@@ -310,14 +323,7 @@ int bus_subscribe(struct bus *bus, int64_t from, struct bus_feed **feed, struct 
     if (f == NULL)
         return fail(err, ERR_UNAVAILABLE, "bus: no memory");
     f->bus = bus;
-    snprintf(subject, sizeof subject, "%s.>", bus->conf->nats_subject);
-    jsSubOptions_Init(&options);
-    options.Stream = bus->conf->nats_stream;
-    options.ManualAck = true;
-    options.Config.DeliverPolicy = js_DeliverByStartSequence;
-    options.Config.OptStartSeq = (uint64_t)from;
-    options.Config.AckPolicy = js_AckNone;
-    options.Config.MemoryStorage = true;
+    init_options(bus, from, subject, &options);
     /* The server waits for a reader that is behind, so that nothing is dropped here. */
     options.Config.FlowControl = true;
     options.Config.Heartbeat = (int64_t)FEED_HEARTBEAT_S * 1000000000;
@@ -361,17 +367,11 @@ void bus_unsubscribe(struct bus_feed **feed)
     free(f);
 }
 
-int bus_next(struct bus_feed *feed, struct arena *arena, int64_t timeout_us, struct envelope *event, struct err *err)
+/* 0 and the event of a message, which is destroyed in any case. */
+static int take(natsMsg *message, struct arena *arena, struct envelope *event, struct err *err)
 {
-    natsMsg *message = NULL;
     jsMsgMetaData *meta = NULL;
-    int64_t millis = timeout_us / 1000;
-    natsStatus s = natsSubscription_NextMsg(&message, feed->subscription, millis > 0 ? millis : 1);
-    if (s == NATS_TIMEOUT)
-        return 0;
-    if (s != NATS_OK)
-        return unavailable(s, "feed", err);
-    s = natsMsg_GetMetaData(&meta, message);
+    natsStatus s = natsMsg_GetMetaData(&meta, message);
     int status = s == NATS_OK ? event_from_message(arena, natsMsg_GetData(message),
                                                    (size_t)natsMsg_GetDataLength(message), event, err)
                               : unavailable(s, "a message without a sequence", err);
@@ -380,7 +380,59 @@ int bus_next(struct bus_feed *feed, struct arena *arena, int64_t timeout_us, str
                       event->position);
     jsMsgMetaData_Destroy(meta);
     natsMsg_Destroy(message);
-    return status == 0 ? 1 : -1;
+    return status;
+}
+
+int bus_next(struct bus_feed *feed, struct arena *arena, int64_t timeout_us, struct envelope *event, struct err *err)
+{
+    natsMsg *message = NULL;
+    int64_t millis = timeout_us / 1000;
+    natsStatus s = natsSubscription_NextMsg(&message, feed->subscription, millis > 0 ? millis : 1);
+    if (s == NATS_TIMEOUT)
+        return 0;
+    if (s != NATS_OK)
+        return unavailable(s, "feed", err);
+    return take(message, arena, event, err) == 0 ? 1 : -1;
+}
+
+/* Those that come next, in order; the first that does not ends them. */
+static void take_all(natsMsgList *list, struct arena *arena, int64_t from, struct envelope *events, size_t *got)
+{
+    struct err err;
+    bool whole = true;
+    for (int i = 0; i < list->Count; i++) {
+        natsMsg *message = list->Msgs[i];
+        list->Msgs[i] = NULL;
+        if (!whole)
+            natsMsg_Destroy(message);
+        else if ((whole =
+                      take(message, arena, &events[*got], &err) == 0 && events[*got].position == from + (int64_t)*got))
+            ++*got;
+    }
+}
+
+int bus_read(struct bus *bus, struct arena *arena, int64_t from, size_t count, struct envelope *events, size_t *got,
+             struct err *err)
+{
+    char subject[CONF_TEXT + 2];
+    jsSubOptions options;
+    natsSubscription *subscription = NULL;
+    natsMsgList list = {0};
+    *got = 0;
+    if (!bus_connected(bus))
+        return fail(err, ERR_UNAVAILABLE, "bus: not connected");
+    init_options(bus, from, subject, &options);
+    natsStatus s = js_PullSubscribe(&subscription, bus->jetstream, subject, NULL, NULL, &options, NULL);
+    if (s == NATS_OK)
+        s = natsSubscription_Fetch(&list, subscription, (int)count, bus->conf->nats_timeout_ms, NULL);
+    take_all(&list, arena, from, events, got);
+    natsMsgList_Destroy(&list);
+    struct bus_feed *feed = subscription != NULL ? calloc(1, sizeof *feed) : NULL;
+    if (feed != NULL) {
+        *feed = (struct bus_feed){.bus = bus, .subscription = subscription};
+        bus_unsubscribe(&feed);
+    }
+    return s == NATS_OK || s == NATS_TIMEOUT ? 0 : unavailable(s, "read", err);
 }
 
 static int compare(natsMsg *message, const struct envelope *event, struct str expected, struct err *err)

@@ -45,6 +45,13 @@ int bus_publish(struct bus *bus, struct arena *arena, const struct envelope *eve
 /* One message by its sequence, for verify; the event's texts are in the arena. */
 int bus_get(struct bus *bus, struct arena *arena, int64_t sequence, struct envelope *event, struct err *err);
 
+/*
+ * The messages of `count` successive sequences from one on, or the first of them that are there by then; none is no
+ * error. events: room for them; their texts are in the arena. By a consumer that lives as long as the call.
+ */
+int bus_read(struct bus *bus, struct arena *arena, int64_t from, size_t count, struct envelope *events, size_t *got,
+             struct err *err);
+
 /* A live reading of the stream from a sequence on. */
 struct bus_feed;
 int bus_subscribe(struct bus *bus, int64_t from, struct bus_feed **feed, struct err *err);

@@ -133,7 +133,7 @@ static int fold(struct import *m, int64_t *line, struct err *err)
             memcpy(touched.items[i].state, touched.items[i].row, touched.items[i].rows->state_size);
     for (size_t i = 0; i < m->count; i++) {
         *line = m->lines[i];
-        if (model_fold(m->model, touched.of[i]->state, &m->events[i], m->arena, err) != 0)
+        if (touched.of[i] != NULL && model_fold(m->model, touched.of[i]->state, &m->events[i], m->arena, err) != 0)
             return -1;
     }
     if (touched_keys(m->db, m->arena, m->model, &touched, err) != 0)

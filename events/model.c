@@ -30,12 +30,18 @@ const struct read_model *model_named(const struct model *model, const char *name
     return NULL;
 }
 
+bool model_rowless(const struct model *model, const struct envelope *event)
+{
+    const struct event_type *type = model_event(model, event->type);
+    return type != NULL && type->model == NULL;
+}
+
 unsigned model_effect(const struct model *model, const struct envelope *event)
 {
     const struct event_type *type = model_event(model, event->type);
     if (type == NULL)
         return EVENT_CONTENT;
-    if (type->model->imported_shows == NULL || strcmp(event->type, type->model->imported) != 0)
+    if (type->model == NULL || type->model->imported_shows == NULL || strcmp(event->type, type->model->imported) != 0)
         return type->effect;
     return type->effect | (type->model->imported_shows(event) ? EVENT_SHOWS : EVENT_WITHDRAWS);
 }

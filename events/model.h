@@ -100,7 +100,7 @@ typedef int (*upcaster)(const struct envelope *event, struct arena *arena, struc
 
 struct event_type {
     const char *name;
-    const struct read_model *model;
+    const struct read_model *model; /* NULL: it makes no row, and is there for its own sake */
     int (*apply)(void *state, const struct envelope *event, struct arena *arena, struct err *err);
     int schema;                /* today's; 0 is 1 */
     const upcaster *upcasters; /* [n] brings schema n + 1 to n + 2; schema - 1 of them */
@@ -115,10 +115,10 @@ struct model {
     const struct command_type *const *commands; /* those that clients may send */
     size_t command_count;
     /*
-     * Sets withdrawn[i], which is false, for each event of content for everybody whose thing is for everybody no
-     * longer, by its row as it is now.
+     * Calls add for each stream whose thing is not for everybody, by the rows as they are now; false from add ends it
+     * with ERR_UNAVAILABLE. The arena is reset meanwhile.
      */
-    int (*withdrawn)(struct sql *db, struct arena *arena, const struct envelope *events, size_t count, bool *withdrawn,
+    int (*withdrawn)(struct sql *db, struct arena *arena, bool (*add)(void *context, const char *stream), void *context,
                      struct err *err);
 };
 
@@ -126,6 +126,9 @@ struct model {
 const struct event_type *model_event(const struct model *model, const char *type);
 const struct read_model *model_of_stream(const struct model *model, const char *stream);
 const struct read_model *model_named(const struct model *model, const char *name);
+
+/* Whether it is of a type that makes no row. */
+bool model_rowless(const struct model *model, const struct envelope *event);
 
 /* What an event does, by its type; an imported one, by what it says too. One of an unknown type may hold anything. */
 unsigned model_effect(const struct model *model, const struct envelope *event);

@@ -193,7 +193,7 @@ int rebuild_fold(struct rebuild *r, struct sql *db, struct event_list *list, str
         if (touched->items[i].row != NULL)
             memcpy(touched->items[i].state, touched->items[i].row, touched->items[i].rows->state_size);
     for (size_t i = 0; i < list->count; i++)
-        if (model_fold(r->model, touched->of[i]->state, &list->events[i], r->arena, err) != 0)
+        if (touched->of[i] != NULL && model_fold(r->model, touched->of[i]->state, &list->events[i], r->arena, err) != 0)
             return -1;
     /* By a connection that holds no lock of tables: it could read no others. */
     if (touched_keys(r->db, r->arena, r->model, touched, err) != 0)

@@ -35,6 +35,7 @@ struct tail {
     struct bus_feed *feed;
     unsigned epoch; /* of the bus connection that the feed belongs to */
     int64_t cursor;
+    bool lost;
     int64_t quiet_since, next_feed, next_check, next_complaint; /* clock_steady */
 };
 
@@ -73,6 +74,16 @@ void tail_close(struct tail **tail)
 int64_t tail_position(const struct tail *tail)
 {
     return tail->cursor;
+}
+
+bool tail_live(const struct tail *tail)
+{
+    return tail->feed != NULL;
+}
+
+bool tail_lost(const struct tail *tail)
+{
+    return tail->lost;
 }
 
 static void sleep_us(int64_t span)
@@ -155,9 +166,10 @@ static void check_history(struct tail *tail, struct arena *arena)
     if (eventlog_head(tail->db, arena, &head, &err) == 0 && head.position < tail->cursor) {
         fail(&err, ERR_CONFLICT,
              "the log ends at %" PRId64 ", before what was handed out: was the database restored "
-             "from an old copy? Start this program again once it is right",
+             "from an old copy?",
              head.position);
         complain(tail, &err);
+        tail->lost = true;
     }
 }
 

@@ -29,6 +29,15 @@ void tail_close(struct tail **tail);
 
 int64_t tail_position(const struct tail *tail);
 
+/* Whether events come over the bus now; otherwise the log is polled. */
+bool tail_live(const struct tail *tail);
+
+/*
+ * Whether the log was found to end before what was handed out: another one has taken its place (a database that was
+ * restored). Nothing more comes of use; close it and open another.
+ */
+bool tail_lost(const struct tail *tail);
+
 /*
  * The next events, in the arena: none when there were none for timeout_us. What fails on the way (a server that is
  * gone) is logged, and tried again: a tail has no errors.

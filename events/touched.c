@@ -48,6 +48,8 @@ int touched_find(const struct model *model, struct arena *arena, const struct ev
     if (table.slots == NULL || list->items == NULL || list->of == NULL)
         return fail(err, ERR_UNAVAILABLE, "no room for streams");
     for (size_t i = 0; i < events->count; i++) {
+        if (model_rowless(model, &events->events[i]))
+            continue;
         struct touched **slot = slot_of(&table, events->events[i].stream);
         if (*slot == NULL) {
             if (add(model, arena, &events->events[i], &list->items[list->count], err) != 0)

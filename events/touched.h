@@ -21,7 +21,7 @@ struct touched {
 struct touched_list {
     size_t count;
     struct touched *items; /* in the order of their first events */
-    struct touched **of;   /* of[i] is that of the i-th event */
+    struct touched **of;   /* of[i] is that of the i-th event; NULL for one that makes no row */
 };
 
 /* Finds the streams of the events; ERR_INTERNAL for one without a read model. */

@@ -112,10 +112,15 @@ const char *http_header(const struct http_request *request, const char *name)
 
 const char *http_query(const struct http_request *request, const char *name)
 {
+    return http_query_nth(request, name, 0);
+}
+
+const char *http_query_nth(const struct http_request *request, const char *name, size_t which)
+{
     size_t name_len = strlen(name);
     for (const char *at = request->query; *at != '\0';) {
         size_t len = strcspn(at, "&"), key = strcspn(at, "=&");
-        if (key == name_len && memcmp(at, name, key) == 0) {
+        if (key == name_len && memcmp(at, name, key) == 0 && which-- == 0) {
             size_t skip = key < len ? key + 1 : key;
             return http_decode(request->arena, at + skip, len - skip, true).data;
         }

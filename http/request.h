@@ -39,6 +39,8 @@ const char *http_header(const struct http_request *request, const char *name);
 /* A query parameter, decoded, in the arena; NULL where it is missing, "%" where it cannot be decoded. The first counts.
  */
 const char *http_query(const struct http_request *request, const char *name);
+/* The same of one that may be there several times: which, from 0 on. */
+const char *http_query_nth(const struct http_request *request, const char *name, size_t which);
 
 /* Percent-decoding (RFC 3986). {NULL, 0} for a bad escape, a NUL, or what is no UTF-8. */
 struct str http_decode(struct arena *arena, const char *text, size_t len, bool plus_is_space);

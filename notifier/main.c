@@ -27,15 +27,18 @@ static int run(const char *path, struct err *err)
     if (crypt_init(err) != 0 || conf_load(&conf, path, "courant-notifier", err) != 0)
         return -1;
     int fd = listen_open(conf.notifier_listen, err);
-    if (fd < 0)
+    int status_fd = fd >= 0 ? listen_open(conf.notifier_status_listen, err) : -1;
+    if (status_fd < 0)
         return -1;
     raise_descriptors();
-    log_info("listening on %s", conf.notifier_listen);
-    int status = server_run(&conf, fd);
+    log_info("listening on %s, and for status on %s", conf.notifier_listen, conf.notifier_status_listen);
+    int status = server_run(&conf, path, fd, status_fd);
     bus_end();
     sql_end();
     close(fd);
+    close(status_fd);
     listen_remove(conf.notifier_listen);
+    listen_remove(conf.notifier_status_listen);
     conf_wipe(&conf);
     return status;
 }

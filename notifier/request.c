@@ -1,24 +1,49 @@
 /* Answering requests. See request.h. */
 #include "notifier/request.h"
 
+#include "base/clock.h"
 #include "base/crypt.h"
 #include "base/log.h"
-#include "http/finish.h"
 #include "http/auth.h"
+#include "http/finish.h"
 #include "http/head.h"
 #include "notifier/server.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-enum { RETRY_LEAST_MS = 1000, RETRY_SPREAD_MS = 2000, POSITION_DIGITS = 18 };
+enum {
+    RETRY_LEAST_MS = 1000,
+    RETRY_SPREAD_MS = 2000,
+    FULL_LEAST_MS = 5000,
+    FULL_SPREAD_MS = 10000,
+    POSITION_DIGITS = 18
+};
 
-static unsigned jittered_retry(void)
+/* What is answered, and with what. */
+struct turn {
+    struct stream *stream;
+    struct http_request request;
+    struct http_response response;
+};
+
+static const struct conf *conf_of(const struct stream *stream)
 {
-    unsigned short random;
+    return server_conf(stream->loop->server);
+}
+
+static void count(struct stream *stream, enum counter counter)
+{
+    count_add(&stream->loop->counters, counter, 1);
+}
+
+unsigned request_retry(unsigned least, unsigned spread)
+{
+    uint32_t random;
     crypt_random(&random, sizeof random);
-    return RETRY_LEAST_MS + random % RETRY_SPREAD_MS;
+    return least + random % (spread + 1);
 }
 
 static void say(struct stream *stream, const struct buf *buf)
@@ -29,48 +54,81 @@ static void say(struct stream *stream, const struct buf *buf)
 }
 
 /* One answer and the end. */
-static void send_response(struct stream *stream, const struct http_request *request, struct http_response *response)
+static void send_response(struct turn *turn)
 {
     struct buf buf;
-    http_finish(response, request, stream->server->conf);
+    struct http_response *response = &turn->response;
+    http_finish(response, &turn->request, conf_of(turn->stream));
     struct str headers = buf_str(&response->headers);
-    buf_init(&buf, stream->server->arena);
+    buf_init(&buf, turn->stream->loop->arena);
     buf_printf(&buf, "HTTP/1.1 %d %s\r\nConnection: close\r\n", response->status, http_reason(response->status));
     buf_add(&buf, headers.data, headers.len);
     if (response->status != 204)
         buf_printf(&buf, "Content-Length: %zu\r\n", response->body.len);
     buf_puts(&buf, "\r\n");
-    if (strcmp(request->method, "HEAD") != 0)
+    if (strcmp(turn->request.method, "HEAD") != 0)
         buf_add(&buf, response->body.data, response->body.len);
-    say(stream, &buf);
-    stream->closing = true;
+    say(turn->stream, &buf);
+    turn->stream->closing = true;
 }
 
-static void begin_text(struct buf *buf, struct stream *stream, const struct http_request *request, int64_t position)
+static void refuse(struct turn *turn, int status, const char *detail, const struct faults *faults)
 {
-    struct http_response response;
-    http_response_init(&response, stream->server->arena);
-    response.position = position;
-    http_add_header(&response, "Content-Type", "text/event-stream");
-    http_add_header(&response, "Cache-Control", "no-store");
-    http_add_header(&response, "X-Accel-Buffering", "no");
-    http_finish(&response, request, stream->server->conf);
-    struct str headers = buf_str(&response.headers);
-    buf_init(buf, stream->server->arena);
+    http_send_problem(&turn->response, &turn->request, status, detail, faults);
+    send_response(turn);
+}
+
+static void begin_text(struct buf *buf, struct turn *turn, int64_t position)
+{
+    struct http_response *response = &turn->response;
+    http_response_init(response, turn->stream->loop->arena);
+    response->position = position;
+    http_add_header(response, "Content-Type", "text/event-stream");
+    http_add_header(response, "Cache-Control", "no-store");
+    http_add_header(response, "X-Accel-Buffering", "no");
+    http_finish(response, &turn->request, conf_of(turn->stream));
+    struct str headers = buf_str(&response->headers);
+    buf_init(buf, turn->stream->loop->arena);
     buf_puts(buf, "HTTP/1.1 200 OK\r\nConnection: close\r\n");
     buf_add(buf, headers.data, headers.len);
     buf_puts(buf, "\r\n");
 }
 
-/* EventSource gives up for ever on any status but 200: what will pass is 200, retry and the end. */
-static void send_later(struct stream *stream, const struct http_request *request)
+static void send_later(struct turn *turn, unsigned least, unsigned spread)
 {
     struct buf buf;
-    begin_text(&buf, stream, request, -1);
-    buf_printf(&buf, "retry: %u\n\n", jittered_retry());
-    say(stream, &buf);
-    stream->closing = true;
+    begin_text(&buf, turn, -1);
+    buf_printf(&buf, "retry: %u\n\n", request_retry(least, spread));
+    say(turn->stream, &buf);
+    turn->stream->closing = true;
 }
+
+/* A request of which no more is known than that it was for a stream. */
+static void plain_turn(struct turn *turn, struct stream *stream)
+{
+    *turn = (struct turn){.stream = stream};
+    turn->request = (struct http_request){
+        .method = "GET", .target = "/events", .header = http_head_field, .arena = stream->loop->arena};
+    static struct http_head none;
+    turn->request.header_source = &none;
+    http_response_init(&turn->response, stream->loop->arena);
+}
+
+void request_send_later(struct stream *stream)
+{
+    struct turn turn;
+    plain_turn(&turn, stream);
+    count(stream, COUNT_REFUSED_TEMPORARY);
+    send_later(&turn, RETRY_LEAST_MS, RETRY_SPREAD_MS);
+}
+
+static void later(struct turn *turn)
+{
+    count(turn->stream, COUNT_REFUSED_TEMPORARY);
+    send_later(turn, RETRY_LEAST_MS, RETRY_SPREAD_MS);
+}
+
+/* ---- what it asks for ---- */
 
 /* A position from the client: digits only, and no more than a log will ever hold. */
 static bool read_position(const char *text, int64_t *position)
@@ -83,183 +141,314 @@ static bool read_position(const char *text, int64_t *position)
 }
 
 /* Last-Event-ID, or else ?after=, or else now. A reconnecting browser sends both: the header is the newer. */
-static bool find_cursor(struct stream *stream, const struct http_request *request, struct faults *faults)
+static bool find_cursor(struct turn *turn, struct faults *faults)
 {
-    const char *last = http_header(request, "last-event-id"), *after = http_query(request, "after");
-    stream->cursor = hub_last(stream->server->hub);
+    struct stream *stream = turn->stream;
+    const char *last = http_header(&turn->request, "last-event-id"), *after = http_query(&turn->request, "after");
+    stream->cursor = hub_last(stream->loop->hub);
     if (last != NULL && *last != '\0' && !read_position(last, &stream->cursor))
         fault_add(faults, "Last-Event-ID", "must be a log position");
     else if ((last == NULL || *last == '\0') && after != NULL && !read_position(after, &stream->cursor))
         fault_add(faults, "?after", "must be a log position");
+    if (faults->count > 0)
+        refuse(turn, 422, "The position has faults; errors names each of them.", faults);
     return faults->count == 0;
 }
 
-static bool find_topic(struct stream *stream, const struct http_request *request, struct http_response *response,
-                       const struct actor *actor, struct faults *faults)
+static bool may_follow(struct turn *turn, const struct topic *topic)
 {
-    const char *topic = http_query(request, "topic");
-    stream->topic = TOPIC_ARTICLES;
-    if (topic == NULL || strcmp(topic, "articles") == 0)
+    struct arena *arena = turn->stream->loop->arena;
+    const struct actor *reader = stream_reader(turn->stream);
+    const char *needs = topic_needs(topic, reader);
+    if (needs == NULL)
         return true;
-    if (strcmp(topic, "all") != 0) {
-        fault_add(faults, "?topic", "is not a known topic; there are articles and all");
-        http_send_problem(response, request, 422, "The query has faults; errors names each of them.", faults);
-        return false;
+    count(turn->stream, COUNT_REFUSED_TOPIC);
+    if (reader->user_id == NULL) {
+        http_send_unauthorized(&turn->response, &turn->request, "This topic needs an access token.");
+        send_response(turn);
+    } else {
+        refuse(turn, 403, arena_printf(arena, "This topic needs %s.", needs), NULL);
     }
-    stream->topic = TOPIC_ALL;
-    if (actor_may(actor, "audit_read"))
-        return true;
-    if (actor->user_id == NULL)
-        http_send_unauthorized(response, request, "This topic needs an access token.");
-    else
-        http_send_problem(response, request, 403, "This topic needs the permission audit_read.", NULL);
     return false;
 }
 
-/* Asks whom the token stands for; the head waits, and is answered when that is known. */
-static void ask_identity(struct stream *stream, const struct http_request *request, const char *token)
+/* All of ?topic=; false, and it is answered. */
+static bool find_topics(struct turn *turn)
 {
-    struct wish *wish = stream->server->hub != NULL ? wish_new(stream, token) : NULL;
+    struct stream *stream = turn->stream;
+    struct topic topics[TOPICS_MOST];
+    struct faults faults = {0};
+    size_t count = 0;
+    const char *text;
+    for (; (text = http_query_nth(&turn->request, "topic", count)) != NULL && faults.count == 0; count++)
+        if (count == TOPICS_MOST)
+            fault_add(&faults, "?topic", "may be there 20 times at most");
+        else if (!topic_read(text, &topics[count]))
+            fault_add(&faults, "?topic", arena_printf(stream->loop->arena, "is no topic; there are %s", TOPIC_NAMES));
+    if (faults.count > 0) {
+        refuse(turn, 422, "The query has faults; errors names each of them.", &faults);
+        return false;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!may_follow(turn, &topics[i]))
+            return false;
+    free(stream->topics);
+    stream->topics = count > 0 ? malloc(count * sizeof *topics) : NULL;
+    stream->topic_count = count;
+    if (stream->topics != NULL)
+        memcpy(stream->topics, topics, count * sizeof *topics);
+    else if (count > 0)
+        later(turn);
+    return count == 0 || stream->topics != NULL;
+}
+
+static void ask(struct turn *turn, enum wish_kind kind, const char *token)
+{
+    struct stream *stream = turn->stream;
+    struct wish *wish = stream->loop->hub != NULL ? wish_new(kind, stream->loop, stream, token) : NULL;
     if (wish == NULL) {
-        send_later(stream, request);
+        later(turn);
         return;
     }
-    wish->after = hub_last(stream->server->hub);
+    wish->after = hub_last(stream->loop->hub);
     stream->wish = wish;
     stream->asking = true;
-    source_ask(stream->server->source, wish);
+    history_ask(stream->loop->server->history, wish);
 }
 
 /* Whether the client has come in; otherwise it has its answer. */
-static bool admit(struct stream *stream, const struct http_request *request, const struct credentials *credentials,
-                  struct http_response *response)
+static bool admit(struct turn *turn, const struct credentials *credentials)
 {
-    const struct identity *identity = &stream->identity;
+    struct stream *stream = turn->stream;
+    const struct identity *identity = stream->identity;
     const struct actor scoped = {.permissions = identity->actor.scopes};
     if (identity->outcome == IDENTITY_UNKNOWN) {
-        send_later(stream, request);
+        later(turn);
         return false;
     }
-    if (identity->outcome == IDENTITY_REFUSED)
-        http_refuse_credentials(response, request, credentials, identity->detail);
-    else if (scoped.permissions != NULL && !actor_may(&scoped, "read"))
-        http_send_problem(response, request, 403, "This is beyond the scopes of the API token.", NULL);
-    else
+    if (identity->outcome == IDENTITY_FOUND && (scoped.permissions == NULL || actor_may(&scoped, "read")))
         return true;
-    send_response(stream, request, response);
+    count(stream, COUNT_REFUSED_CREDENTIALS);
+    if (identity->outcome == IDENTITY_REFUSED) {
+        http_refuse_credentials(&turn->response, &turn->request, credentials, identity->detail);
+        send_response(turn);
+    } else {
+        refuse(turn, 403, "This is beyond the scopes of the API token.", NULL);
+    }
     return false;
 }
 
-static void begin_stream(struct stream *stream, const struct http_request *request)
+/* Who the client is: false when that is asked, or it was refused. */
+static bool identify_client(struct turn *turn)
+{
+    struct credentials credentials;
+    if (!http_credentials(&turn->request, &credentials, &turn->response)) {
+        count(turn->stream, COUNT_REFUSED_CREDENTIALS);
+        send_response(turn);
+        return false;
+    }
+    if (credentials.token == NULL)
+        return true;
+    if (turn->stream->identity == NULL) {
+        ask(turn, WISH_IDENTITY, credentials.token);
+        return false;
+    }
+    return admit(turn, &credentials);
+}
+
+/* Where it sits, or it is told to come back. */
+static bool take_place(struct turn *turn)
+{
+    static const enum counter counters[] = {[PLACE_NONE] = COUNT_REFUSED_ALL,
+                                            [PLACE_NONE_OF_USER] = COUNT_REFUSED_USER,
+                                            [PLACE_NONE_OF_ADDRESS] = COUNT_REFUSED_ADDRESS,
+                                            [PLACE_NO_MEMORY] = COUNT_REFUSED_TEMPORARY};
+    struct stream *stream = turn->stream;
+    const char *forwarded = http_header(&turn->request, "x-forwarded-for");
+    stream->address = address_behind(&stream->address, forwarded, &conf_of(stream)->notifier_networks);
+    enum place place =
+        places_take(stream->loop->server->places, conf_of(stream), stream_reader(stream)->user_id, &stream->address);
+    stream->counted = place == PLACE_FREE;
+    if (stream->counted)
+        return true;
+    count(stream, counters[place]);
+    send_later(turn, FULL_LEAST_MS, FULL_SPREAD_MS);
+    return false;
+}
+
+/* A time for its end, so that not all of those that came together go together. */
+static int64_t end_time(const struct stream *stream)
+{
+    int64_t age = conf_of(stream)->notifier_stream_age_s * 1000000;
+    return clock_steady() + age / 4 * 3 + (int64_t)((double)request_retry(0, 1000) / 1000 * (double)(age / 4));
+}
+
+/* The log may be shorter than what its client has seen, when a database was restored. */
+static void begin_stream(struct turn *turn, bool reset)
 {
     struct buf buf;
-    begin_text(&buf, stream, request, stream->cursor);
-    if (strcmp(request->method, "HEAD") == 0) {
+    struct stream *stream = turn->stream;
+    if (reset)
+        stream->cursor = hub_last(stream->loop->hub);
+    begin_text(&buf, turn, stream->cursor);
+    if (strcmp(turn->request.method, "HEAD") == 0) {
         say(stream, &buf);
         stream->closing = true;
         return;
     }
-    buf_printf(&buf, "retry: %u\nid: %" PRId64 "\n\n", jittered_retry(), stream->cursor);
+    if (!take_place(turn))
+        return;
+    buf_printf(&buf, "retry: %u\nid: %" PRId64 "\n", request_retry(RETRY_LEAST_MS, RETRY_SPREAD_MS), stream->cursor);
+    if (reset)
+        buf_printf(&buf, "event: reset\ndata: {\"position\":%" PRId64 "}\n", stream->cursor);
+    buf_puts(&buf, "\n");
     say(stream, &buf);
-    stream->heartbeat = stream->cursor;
+    stream->ends = end_time(stream);
     stream->streaming = true;
+    count(stream, COUNT_OPENED);
+    if (reset)
+        count(stream, COUNT_RESETS);
 }
 
-static void answer_method(struct stream *stream, const struct http_request *request, struct http_response *response)
+static void answer_method(struct turn *turn)
 {
-    bool options = strcmp(request->method, "OPTIONS") == 0;
+    bool options = strcmp(turn->request.method, "OPTIONS") == 0;
     if (!options)
-        http_send_problem(response, request, 405, "This path does not take this method.", NULL);
-    http_add_header(response, "Allow", "GET, HEAD, OPTIONS");
-    response->status = options ? 204 : 405;
-    send_response(stream, request, response);
+        http_send_problem(&turn->response, &turn->request, 405, "This path does not take this method.", NULL);
+    http_add_header(&turn->response, "Allow", "GET, HEAD, OPTIONS");
+    turn->response.status = options ? 204 : 405;
+    send_response(turn);
 }
 
-static void answer_events(struct stream *stream, const struct http_request *request, struct http_response *response)
+static void answer_events(struct turn *turn)
 {
-    struct server *server = stream->server;
+    struct stream *stream = turn->stream;
     struct faults faults = {0};
-    struct credentials credentials;
-    if (strcmp(request->method, "GET") != 0 && strcmp(request->method, "HEAD") != 0) {
-        answer_method(stream, request, response);
+    if (!identify_client(turn) || !find_topics(turn))
         return;
-    }
-    if (!http_credentials(request, &credentials, response)) {
-        send_response(stream, request, response);
-        return;
-    }
-    if (credentials.token != NULL && stream->head == 0) {
-        ask_identity(stream, request, credentials.token);
-        return;
-    }
-    if (credentials.token != NULL && !admit(stream, request, &credentials, response))
-        return;
-    if (!find_topic(stream, request, response, &stream->identity.actor, &faults)) {
-        send_response(stream, request, response);
-    } else if (server->hub == NULL || server->count > (size_t)server->conf->notifier_clients) {
-        send_later(stream, request);
-    } else if (!find_cursor(stream, request, &faults)) {
-        http_send_problem(response, request, 422, "The position has faults; errors names each of them.", &faults);
-        send_response(stream, request, response);
-    } else {
-        begin_stream(stream, request);
+    if (stream->loop->hub == NULL || stream->loop->ending) {
+        later(turn);
+    } else if (find_cursor(turn, &faults)) {
+        /* Ahead of us by what was committed a moment ago, or ahead of the log. */
+        if (stream->cursor > hub_last(stream->loop->hub) && stream->head < 0)
+            ask(turn, WISH_HEAD, NULL);
+        else
+            begin_stream(turn, stream->head >= 0 && stream->cursor > stream->head);
     }
 }
 
-static bool is_path(const struct http_request *request, const char *name)
-{
-    return request->segment_count == 1 && str_is(request->segments[0], name);
-}
+/* ---- status ---- */
 
-static void answer(struct stream *stream, const struct http_request *request, struct http_response *response)
+void request_send_ready(struct stream *stream, const struct wish *wish)
 {
-    if (is_path(request, "events")) {
-        answer_events(stream, request, response);
-        return;
-    }
-    if (is_path(request, "livez"))
-        http_send_json(response, 200, STR("{\"status\":\"live\"}"));
-    else if (is_path(request, "readyz") && stream->server->hub != NULL)
-        http_send_json(response, 200, STR("{\"status\":\"ready\"}"));
-    else if (is_path(request, "readyz"))
-        http_send_problem(response, request, 503, "The log cannot be followed yet.", NULL);
+    struct turn turn;
+    plain_turn(&turn, stream);
+    if (wish->failed)
+        http_send_problem(&turn.response, &turn.request, 503, wish->detail, NULL);
     else
-        http_send_problem(response, request, 404, "There is nothing at this path.", NULL);
-    send_response(stream, request, response);
+        http_send_json(&turn.response, 200, str_of(wish->detail));
+    send_response(&turn);
+}
+
+static void answer_ready(struct turn *turn)
+{
+    struct stream *stream = turn->stream;
+    struct wish *wish = stream->loop->hub != NULL ? wish_new(WISH_READY, stream->loop, stream, NULL) : NULL;
+    if (wish == NULL) {
+        refuse(turn, 503, "The log cannot be followed yet.", NULL);
+        return;
+    }
+    stream->wish = wish;
+    stream->asking = true;
+    watch_ask(stream->loop->server->watch, wish);
+}
+
+static void answer_live(struct turn *turn)
+{
+    http_send_json(&turn->response, 200, STR("{\"status\":\"live\"}"));
+    send_response(turn);
+}
+
+static void answer_metrics(struct turn *turn)
+{
+    struct buf buf;
+    buf_init(&buf, turn->stream->loop->arena);
+    metrics_text(turn->stream->loop->server, &buf);
+    turn->response.status = 200;
+    turn->response.body = buf_str(&buf);
+    http_add_header(&turn->response, "Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+    http_add_header(&turn->response, "Cache-Control", "no-store");
+    send_response(turn);
+}
+
+static const struct path {
+    const char *name;
+    bool status; /* is at the address for status */
+    void (*answer)(struct turn *turn);
+} PATHS[] = {
+    {"events", false, answer_events},
+    {"livez", true, answer_live},
+    {"readyz", true, answer_ready},
+    {"metrics", true, answer_metrics},
+};
+
+static void answer(struct turn *turn)
+{
+    const struct http_request *request = &turn->request;
+    for (size_t i = 0; i < sizeof PATHS / sizeof PATHS[0]; i++) {
+        if (PATHS[i].status != turn->stream->status || request->segment_count != 1 ||
+            !str_is(request->segments[0], PATHS[i].name))
+            continue;
+        if (strcmp(request->method, "GET") != 0 && strcmp(request->method, "HEAD") != 0)
+            answer_method(turn);
+        else
+            PATHS[i].answer(turn);
+        return;
+    }
+    refuse(turn, 404, "There is nothing at this path.", NULL);
+}
+
+/* Whether one of our proxies says that it was asked over https. */
+static bool is_secure(const struct stream *stream, const struct http_head *head)
+{
+    const char *proto = http_head_field(head, "x-forwarded-proto");
+    return proto != NULL && strcasecmp(proto, "https") == 0 &&
+           networks_have(&conf_of(stream)->notifier_networks, &stream->address);
 }
 
 static void answer_head(struct stream *stream, struct http_head *head, const struct err *bad)
 {
-    struct http_response response;
     struct err err;
-    struct http_request request = {.method = head->method != NULL ? head->method : "GET",
-                                   .target = head->target != NULL ? head->target : "",
-                                   .header = http_head_field,
-                                   .header_source = head,
-                                   .arena = stream->server->arena};
-    http_response_init(&response, stream->server->arena);
-    int status = http_request_parse(&request, &err);
-    if (bad != NULL || status != 0) {
-        if (bad == NULL && strlen(request.target) > TARGET_MOST)
-            http_send_problem(&response, &request, 414, err.text, NULL);
-        else
-            http_send_error(&response, &request, bad != NULL ? bad : &err, NULL);
-        send_response(stream, &request, &response);
-    } else {
-        answer(stream, &request, &response);
+    struct turn turn = {.stream = stream,
+                        .request = {.method = head->method != NULL ? head->method : "GET",
+                                    .target = head->target != NULL ? head->target : "",
+                                    .header = http_head_field,
+                                    .header_source = head,
+                                    .secure = is_secure(stream, head),
+                                    .arena = stream->loop->arena}};
+    http_response_init(&turn.response, stream->loop->arena);
+    int status = http_request_parse(&turn.request, &err);
+    if (bad == NULL && status == 0) {
+        answer(&turn);
+        return;
     }
+    count(stream, COUNT_REFUSED_REQUEST);
+    if (bad == NULL && strlen(turn.request.target) > TARGET_MOST)
+        http_send_problem(&turn.response, &turn.request, 414, err.text, NULL);
+    else
+        http_send_error(&turn.response, &turn.request, bad != NULL ? bad : &err, NULL);
+    send_response(&turn);
 }
 
-void request_answer(struct stream *stream, size_t head_len)
+void request_answer(struct stream *stream, const char *text, size_t len)
 {
     struct http_head head = {0};
     struct err err;
     /* A copy, for it may be read a second time. */
-    char *copy = arena_copy(stream->server->arena, stream->input, head_len);
-    bool ok = copy != NULL ? http_head_parse(&head, copy, head_len, &err) == 0
+    char *copy = arena_copy(stream->loop->arena, text, len);
+    bool ok = copy != NULL ? http_head_parse(&head, copy, len, &err) == 0
                            : fail(&err, ERR_UNAVAILABLE, "There is no memory for the request.") == 0;
     answer_head(stream, &head, ok ? NULL : &err);
-    stream->head = head_len;
 }
 
 void request_refuse_size(struct stream *stream)

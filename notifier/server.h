@@ -1,27 +1,45 @@
 /*
- * The loop: its socket, its clients, its clock.
+ * The process: its sockets, its loops and its signals, and what the loops share.
  */
 #ifndef COURANT_NOTIFIER_SERVER_H
 #define COURANT_NOTIFIER_SERVER_H
 
-#include "notifier/stream.h"
+#include "notifier/loop.h"
+#include "notifier/places.h"
+#include "notifier/source.h"
+#include "notifier/watch.h"
+
+enum { LOOPS_MOST = 64 };
+
+struct settings {
+    struct settings *before; /* those that may still be read */
+    struct conf conf;
+};
 
 struct server {
-    const struct conf *conf;
-    struct event_base *base;
+    const char *path;                    /* of the configuration; NULL: the standard one */
+    _Atomic(struct settings *) settings; /* SIGHUP reads them anew */
+    const struct conf *first;            /* those that it began with, for servers and sockets */
+    struct withdrawn *withdrawn;
+    struct history *history;
     struct source *source;
-    struct hub *hub;     /* NULL until the tail began */
-    struct arena *arena; /* for one request or one turn */
-    struct stream *streams;
-    size_t count;
-    int listen_fd;
+    struct places *places;
+    struct watch *watch;
+    struct loop *loops[LOOPS_MOST];
+    size_t loop_count;
+    int listen_fd, status_fd;
+    int64_t started; /* a moment */
     bool ending;
 };
 
-/* Serves until SIGTERM or SIGINT. Returns the exit status of the program. */
-int server_run(const struct conf *conf, int listen_fd);
+/* Those of now; to be used for one turn. */
+const struct conf *server_conf(const struct server *server);
 
-/* Closes the connection and forgets the client. */
-void server_end(struct stream *stream);
+/* The least of what the loops were handed; -1 until the log is followed. */
+int64_t server_reached(const struct server *server);
+size_t server_clients(const struct server *server);
+
+/* Serves until SIGTERM or SIGINT. path: of the configuration. Returns the exit status of the program. */
+int server_run(const struct conf *conf, const char *path, int listen_fd, int status_fd);
 
 #endif

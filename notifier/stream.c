@@ -1,76 +1,111 @@
-/* The sending side of a client. See stream.h. */
+/* A client: its life, and what is sent to it. See stream.h. */
 #include "notifier/stream.h"
 
 #include "base/clock.h"
+#include "base/crypt.h"
+#include "http/head.h"
+#include "notifier/request.h"
 #include "notifier/server.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
-enum { VECTORS = 64 };
+enum { PIECES = 128, WRITES_A_TURN = 4, REQUEST_US = 10000000 };
 
-/* What one writev is to send. */
+/* What one write is to send. */
 struct load {
-    struct iovec vectors[VECTORS];
-    struct record *records[VECTORS]; /* NULL for text */
-    size_t count, bytes;
+    struct iovec vectors[2 * PIECES];
+    struct piece {
+        struct record *record; /* NULL for text */
+        size_t len;            /* of what is left of it */
+    } pieces[PIECES];
+    size_t vector_count, count, bytes;
     int64_t reached; /* the cursor when all of it is sent */
 };
 
-static bool wanted(const struct stream *stream, const struct record *record)
+const struct actor *stream_reader(const struct stream *stream)
 {
-    if (stream->topic == TOPIC_ARTICLES && strncmp(record->type, "article.", 8) != 0)
+    return stream->identity != NULL ? &stream->identity->actor : &ANONYMOUS;
+}
+
+static void count(struct stream *stream, enum counter counter)
+{
+    count_add(&stream->loop->counters, counter, 1);
+}
+
+static bool wanted(const struct stream *stream, struct record *record)
+{
+    const struct topic *topics = stream->topics != NULL ? stream->topics : TOPICS_STANDARD;
+    if (!topics_have(topics, stream->topics != NULL ? stream->topic_count : 1, record))
         return false;
-    return audience_admits(record->audience, &stream->identity.actor, record_withdrawn(record));
+    if (record->public && !withdrawn_hides(stream->loop->server->withdrawn, record))
+        return true;
+    return stream->identity != NULL && audience_admits(record->audience, &stream->identity->actor, true);
 }
 
-static struct str rendering(const struct stream *stream, const struct record *record)
+static void add(struct load *load, const char *data, size_t len)
 {
-    return actor_sees_metadata(&stream->identity.actor, record->acting_user) ? record->with_metadata : record->without;
+    if (len > 0)
+        load->vectors[load->vector_count++] = (struct iovec){(void *)(uintptr_t)data, len};
 }
 
-/* The record of a position past the cursor, from the batch or the hub; NULL where neither has it. */
-static struct record *record_at(const struct stream *stream, int64_t position)
+/* What is left of a part of a record when `skip` bytes of it and what stands before are out. */
+static void add_part(struct load *load, struct str part, size_t *skip)
 {
-    const struct hub *hub = stream->server->hub;
-    if (stream->batch_at < stream->batch.count) {
-        int64_t first = stream->batch.items[stream->batch_at]->position;
-        int64_t last = stream->batch.items[stream->batch.count - 1]->position;
-        if (position >= first && position <= last)
-            return stream->batch.items[stream->batch_at + (size_t)(position - first)];
-    }
-    return position >= hub_first(hub) && position <= hub_last(hub) ? hub_at(hub, position) : NULL;
+    size_t out = *skip < part.len ? *skip : part.len;
+    add(load, part.data + out, part.len - out);
+    *skip -= out;
 }
 
-static void add(struct load *load, const char *data, size_t len, struct record *record)
+static void add_record(struct load *load, const struct stream *stream, struct record *record, size_t skip)
 {
-    load->vectors[load->count] = (struct iovec){(void *)(uintptr_t)data, len};
-    load->records[load->count++] = record;
+    bool whole = stream->identity != NULL && actor_sees_metadata(&stream->identity->actor, record->acting_user);
+    size_t len = (whole ? record->shared + record->rest.len : record->text.len) - skip;
+    add_part(load, whole ? (struct str){record->text.data, record->shared} : record->text, &skip);
+    if (whole)
+        add_part(load, record->rest, &skip);
+    load->pieces[load->count++] = (struct piece){record, len};
     load->bytes += len;
 }
 
-static void fill(struct stream *stream, struct load *load)
+static void add_text(struct load *load, const struct stream *stream)
 {
-    size_t most = (size_t)stream->server->conf->notifier_client_buffer;
+    size_t len = stream->text_len - stream->text_sent;
+    add(load, stream->text + stream->text_sent, len);
+    load->pieces[load->count++] = (struct piece){NULL, len};
+    load->bytes += len;
+}
+
+/* The record of a position past the cursor; NULL where neither chunk nor ring has it. */
+static struct record *record_at(const struct stream *stream, const struct chunk *chunk, int64_t position)
+{
+    const struct hub *hub = stream->loop->hub;
+    if (position >= hub_first(hub))
+        return position <= hub_last(hub) ? hub_at(hub, position) : NULL;
+    return chunk_at(chunk, position);
+}
+
+static void fill(struct stream *stream, const struct chunk *chunk, struct load *load)
+{
+    size_t most = (size_t)server_conf(stream->loop->server)->notifier_client_buffer;
     struct record *record;
-    load->count = load->bytes = 0;
+    load->vector_count = load->count = load->bytes = 0;
     load->reached = stream->cursor;
-    if (stream->partial != NULL) {
-        struct str text = rendering(stream, stream->partial);
-        add(load, text.data + stream->sent, text.len - stream->sent, stream->partial);
-    }
+    if (stream->partial != NULL)
+        add_record(load, stream, stream->partial, stream->sent);
     if (stream->text != NULL)
-        add(load, stream->text + stream->text_sent, stream->text_len - stream->text_sent, NULL);
-    while (stream->streaming && load->count < VECTORS && load->bytes < most &&
-           (record = record_at(stream, load->reached + 1)) != NULL) {
+        add_text(load, stream);
+    while (stream->streaming && load->count < PIECES && load->bytes < most &&
+           (record = record_at(stream, chunk, load->reached + 1)) != NULL) {
         load->reached++;
-        if (wanted(stream, record)) {
-            struct str text = rendering(stream, record);
-            add(load, text.data, text.len, record);
-        }
+        if (wanted(stream, record))
+            add_record(load, stream, record, 0);
     }
 }
 
@@ -93,39 +128,32 @@ static void stop_within(struct stream *stream, struct record *record, size_t sen
     stream->sent = sent;
 }
 
-static void forget_batch(struct stream *stream)
-{
-    while (stream->batch_at < stream->batch.count && stream->batch.items[stream->batch_at]->position <= stream->cursor)
-        record_drop(&stream->batch.items[stream->batch_at++]);
-    if (stream->batch_at == stream->batch.count) {
-        free(stream->batch.items);
-        stream->batch = (struct records){0};
-        stream->batch_at = 0;
-    }
-}
-
 /* Moves on by the bytes that the socket took. True when it took all. */
 static bool advance(struct stream *stream, const struct load *load, size_t taken)
 {
+    uint64_t deliveries = 0;
+    count_add(&stream->loop->counters, COUNT_BYTES, taken);
     for (size_t i = 0; i < load->count; i++) {
-        struct record *record = load->records[i];
-        size_t len = load->vectors[i].iov_len, part = taken < len ? taken : len;
-        taken -= part;
-        if (part < len) {
+        struct record *record = load->pieces[i].record;
+        size_t len = load->pieces[i].len;
+        if (taken < len) {
             if (record == NULL)
-                stream->text_sent += part;
-            else if (part > 0)
-                stop_within(stream, record, part);
+                stream->text_sent += taken;
+            else if (taken > 0)
+                stop_within(stream, record, taken);
+            count_add(&stream->loop->counters, COUNT_DELIVERIES, deliveries);
             return false;
         }
-        if (record == NULL) {
+        taken -= len;
+        deliveries += record != NULL;
+        if (record == NULL)
             drop_text(stream);
-        } else if (record == stream->partial) {
+        else if (record == stream->partial)
             record_drop(&stream->partial);
-        } else {
+        else
             stream->cursor = record->position;
-        }
     }
+    count_add(&stream->loop->counters, COUNT_DELIVERIES, deliveries);
     stream->cursor = load->reached;
     return true;
 }
@@ -136,49 +164,103 @@ static void wait_until_writable(struct stream *stream)
     event_add(&stream->writable, NULL);
 }
 
-/* The cursor is where neither batch nor hub goes on: the log does. */
+/* Sends a load: 1 all of it is out, 0 the socket is full, -1 the client has gone. */
+static int send_load(struct stream *stream, const struct load *load)
+{
+    struct msghdr message = {.msg_iov = (struct iovec *)(uintptr_t)load->vectors, .msg_iovlen = load->vector_count};
+    ssize_t taken = sendmsg(stream->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (taken < 0 && errno != EAGAIN && errno != EINTR)
+        return -1;
+    count(stream, COUNT_WRITES);
+    if (taken > 0)
+        stream->since = clock_steady();
+    return advance(stream, load, taken > 0 ? (size_t)taken : 0);
+}
+
+static bool behind_ring(const struct stream *stream)
+{
+    return stream->streaming && stream->cursor + 1 < hub_first(stream->loop->hub);
+}
+
+/* The chunk that goes on at the cursor, from memory; NULL: there is none, or none is needed. */
+static void find_chunk(struct stream *stream, struct chunk **chunk)
+{
+    if (!behind_ring(stream) || chunk_at(*chunk, stream->cursor + 1) != NULL)
+        return;
+    chunk_drop(chunk);
+    *chunk = history_find(stream->loop->server->history, stream->cursor);
+    if (*chunk != NULL)
+        count(stream, COUNT_READS_MEMORY);
+}
+
+/* The cursor is where neither memory nor ring goes on: the bus or the log does. */
 static void ask_history(struct stream *stream)
 {
-    const struct hub *hub = stream->server->hub;
-    if (!stream->streaming || stream->wish != NULL || stream->cursor + 1 >= hub_first(hub))
+    if (!behind_ring(stream)) {
+        stream->behind = false;
         return;
-    struct wish *wish = wish_new(stream, NULL);
+    }
+    if (!stream->behind)
+        count(stream, COUNT_CATCHUP);
+    stream->behind = true;
+    if (stream->wish != NULL)
+        return;
+    struct wish *wish = wish_new(WISH_EVENTS, stream->loop, stream, NULL);
     if (wish == NULL)
-        return; /* the next turn of the clock asks again */
+        return; /* the next second asks again */
     wish->after = stream->cursor;
-    wish->upto = hub_last(hub);
+    wish->upto = hub_last(stream->loop->hub);
     stream->wish = wish;
-    source_ask(stream->server->source, wish);
+    history_ask(stream->loop->server->history, wish);
+}
+
+/* 1 there is no more to send, 0 it waits, -1 the client has gone. */
+static int send_all(struct stream *stream, struct chunk **chunk)
+{
+    struct load load;
+    for (int writes = 0;; writes++) {
+        if (stream->streaming)
+            find_chunk(stream, chunk);
+        fill(stream, *chunk, &load);
+        if (load.count == 0 && load.reached == stream->cursor)
+            return 1;
+        if (load.count == 0) {
+            stream->cursor = load.reached; /* What it may not see is passed over without a byte. */
+            continue;
+        }
+        /* Others have their turn. */
+        if (writes == WRITES_A_TURN) {
+            wait_until_writable(stream);
+            return 0;
+        }
+        int sent = send_load(stream, &load);
+        if (sent < 0)
+            return -1;
+        if (sent == 0) {
+            if (stream->streaming)
+                count(stream, COUNT_SLOW);
+            wait_until_writable(stream);
+            return 0;
+        }
+    }
+}
+
+static void pump(struct stream *stream, struct chunk **chunk)
+{
+    if (stream->blocked)
+        return;
+    int done = send_all(stream, chunk);
+    if (done < 0 || (done > 0 && stream->closing))
+        stream_end(stream);
+    else if (done > 0 && stream->streaming)
+        ask_history(stream);
 }
 
 void stream_pump(struct stream *stream)
 {
-    struct load load;
-    if (stream->blocked)
-        return;
-    for (fill(stream, &load); load.count > 0; fill(stream, &load)) {
-        struct msghdr message = {.msg_iov = load.vectors, .msg_iovlen = load.count};
-        ssize_t taken = sendmsg(stream->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (taken < 0 && errno != EAGAIN && errno != EINTR) {
-            server_end(stream);
-            return;
-        }
-        if (taken > 0)
-            stream->since = clock_steady();
-        bool all = advance(stream, &load, taken > 0 ? (size_t)taken : 0);
-        forget_batch(stream);
-        if (!all) {
-            wait_until_writable(stream);
-            return;
-        }
-    }
-    /* What it may not see is passed over without a byte. */
-    stream->cursor = load.reached;
-    forget_batch(stream);
-    if (stream->closing)
-        server_end(stream);
-    else
-        ask_history(stream);
+    struct chunk *chunk = NULL;
+    pump(stream, &chunk);
+    chunk_drop(&chunk);
 }
 
 bool stream_say(struct stream *stream, const char *text, size_t len)
@@ -194,15 +276,258 @@ bool stream_say(struct stream *stream, const char *text, size_t len)
     return true;
 }
 
+void stream_dismiss(struct stream *stream, const char *text)
+{
+    stream->streaming = false;
+    stream->closing = stream_say(stream, text, strlen(text));
+    if (stream->closing)
+        stream_pump(stream);
+    else
+        stream_end(stream);
+}
+
+void stream_send_away(struct stream *stream, unsigned spread_ms)
+{
+    char text[32];
+    snprintf(text, sizeof text, "retry: %u\n\n", request_retry(1000, spread_ms));
+    stream_dismiss(stream, text);
+}
+
+/* ---- its life ---- */
+
+/* What comes after the head is of no interest, but its end is. */
+static void read_rest(struct stream *stream)
+{
+    char nothing[1024];
+    ssize_t got = recv(stream->fd, nothing, sizeof nothing, MSG_DONTWAIT);
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+        stream_end(stream);
+}
+
+static void drop_input(struct stream *stream)
+{
+    if (stream->input != NULL)
+        crypt_wipe(stream->input, stream->input_room);
+    free(stream->input);
+    stream->input = NULL;
+    stream->input_len = stream->input_room = 0;
+}
+
+/* Keeps what has come; false when there is no memory. */
+static bool keep_input(struct stream *stream, const char *text, size_t len, size_t room)
+{
+    char *input = malloc(room);
+    if (input == NULL)
+        return false;
+    memcpy(input, text, len);
+    drop_input(stream);
+    stream->input = input;
+    stream->input_len = len;
+    stream->input_room = room;
+    return true;
+}
+
+/* A whole head, or a part of one. Most come whole, in one piece. */
+static void take_input(struct stream *stream, const char *text, size_t len)
+{
+    size_t head = http_head_length(text, len);
+    bool kept = true;
+    if (head == 0 && len < HEAD_MOST) {
+        if (text != stream->input && !keep_input(stream, text, len, HEAD_MOST))
+            stream_end(stream);
+        return;
+    }
+    if (head > 0)
+        request_answer(stream, text, head);
+    else
+        request_refuse_size(stream);
+    if (!stream->asking)
+        drop_input(stream);
+    else if (text != stream->input)
+        kept = keep_input(stream, text, head, head);
+    if (kept)
+        stream_pump(stream);
+    else
+        stream_end(stream);
+}
+
+static void read_head(struct stream *stream)
+{
+    struct loop *loop = stream->loop;
+    char *at = stream->input != NULL ? stream->input : loop->head;
+    ssize_t got = recv(stream->fd, at + stream->input_len, HEAD_MOST - stream->input_len, MSG_DONTWAIT);
+    if (got <= 0) {
+        if (got == 0 || (errno != EAGAIN && errno != EINTR))
+            stream_end(stream);
+        return;
+    }
+    size_t len = stream->input_len + (size_t)got;
+    if (stream->input != NULL)
+        stream->input_len = len;
+    arena_reset(loop->arena);
+    take_input(stream, at, len);
+    arena_reset(loop->arena);
+    crypt_wipe(loop->head, len);
+    crypt_wipe_stack();
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct stream *stream = context;
+    if (stream->streaming || stream->closing || stream->asking)
+        read_rest(stream);
+    else
+        read_head(stream);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct stream *stream = context;
+    stream->blocked = false;
+    stream_pump(stream);
+}
+
+bool stream_new(struct loop *loop, int fd, const struct address *address, bool status)
+{
+    struct stream *stream = calloc(1, sizeof *stream);
+    if (stream == NULL) {
+        close(fd);
+        return false;
+    }
+    *stream = (struct stream){.loop = loop,
+                              .fd = fd,
+                              .address = *address,
+                              .status = status,
+                              .since = clock_steady(),
+                              .head = -1,
+                              .next = loop->streams};
+    if (loop->streams != NULL)
+        loop->streams->previous = stream;
+    loop->streams = stream;
+    event_assign(&stream->readable, loop->base, fd, EV_READ | EV_PERSIST, on_readable, stream);
+    event_assign(&stream->writable, loop->base, fd, EV_WRITE, on_writable, stream);
+    event_add(&stream->readable, NULL);
+    return true;
+}
+
+void stream_end(struct stream *stream)
+{
+    struct loop *loop = stream->loop;
+    event_del(&stream->readable);
+    event_del(&stream->writable);
+    close(stream->fd);
+    if (stream->previous != NULL)
+        stream->previous->next = stream->next;
+    else
+        loop->streams = stream->next;
+    if (stream->next != NULL)
+        stream->next->previous = stream->previous;
+    if (stream->counted)
+        places_give_back(loop->server->places, stream_reader(stream)->user_id, &stream->address);
+    atomic_fetch_sub(&loop->clients, 1);
+    if (stream->wish != NULL)
+        stream->wish->client = NULL;
+    record_drop(&stream->partial);
+    drop_input(stream);
+    free(stream->text);
+    free(stream->topics);
+    identity_free(&stream->identity);
+    free(stream);
+}
+
+/* Its request is answered again, now that it is known what was asked. */
+static void answer_again(struct stream *stream)
+{
+    struct loop *loop = stream->loop;
+    stream->asking = false;
+    arena_reset(loop->arena);
+    take_input(stream, stream->input, stream->input_len);
+    arena_reset(loop->arena);
+    crypt_wipe_stack();
+}
+
+/* What has happened since it was asked, and would have ended the stream, is in the ring. */
+static void take_identity(struct stream *stream, struct wish *wish)
+{
+    const struct hub *hub = stream->loop->hub;
+    stream->identity = wish->identity;
+    wish->identity = NULL;
+    if (stream->identity == NULL || stream->identity->outcome != IDENTITY_FOUND)
+        return;
+    for (int64_t p = wish->after + 1; p <= hub_last(hub); p++)
+        if (p < hub_first(hub) || record_ends(hub_at(hub, p), &stream->identity->actor)) {
+            stream->identity->outcome = IDENTITY_UNKNOWN;
+            return;
+        }
+}
+
 void stream_granted(struct stream *stream, struct wish *wish)
 {
     stream->wish = NULL;
-    /* None at all is a log that cannot be read to where the hub begins. The next turn of the clock asks again. */
-    if (wish->failed || wish->found.count == 0)
+    switch (wish->kind) {
+    case WISH_EVENTS:
+        /* What could not be read is asked for again with the next second. */
+        if (!wish->failed)
+            pump(stream, &wish->chunk);
         return;
-    records_free(&stream->batch);
-    stream->batch = wish->found;
-    stream->batch_at = 0;
-    wish->found = (struct records){0};
+    case WISH_IDENTITY:
+        take_identity(stream, wish);
+        break;
+    case WISH_HEAD:
+        stream->head = wish->failed ? -1 : wish->head;
+        if (wish->failed) {
+            stream->asking = false;
+            drop_input(stream);
+            request_send_later(stream);
+            stream_pump(stream);
+            return;
+        }
+        break;
+    case WISH_READY:
+        stream->asking = false;
+        drop_input(stream);
+        request_send_ready(stream, wish);
+        stream_pump(stream);
+        return;
+    }
+    answer_again(stream);
+}
+
+/* A heartbeat moves the browser's Last-Event-ID forward past what it may not see, and shows dead connections. */
+static bool heartbeat_due(const struct stream *stream, int64_t now)
+{
+    const struct conf *conf = server_conf(stream->loop->server);
+    return !stream->blocked && stream->partial == NULL && stream->text == NULL &&
+           stream->cursor >= hub_last(stream->loop->hub) && now - stream->since >= conf->notifier_heartbeat_s * 1000000;
+}
+
+void stream_tick(struct stream *stream)
+{
+    int64_t now = clock_steady();
+    char text[48];
+    if (!stream->streaming) {
+        if (now - stream->since > REQUEST_US)
+            stream_end(stream);
+        return;
+    }
+    if (stream->identity != NULL && stream->identity->actor.expires <= clock_now()) {
+        count(stream, COUNT_EXPIRED);
+        stream_dismiss(stream, REQUEST_EXPIRED);
+        return;
+    }
+    if (now >= stream->ends) {
+        count(stream, COUNT_AGED);
+        stream_send_away(stream, 2000);
+        return;
+    }
+    if (heartbeat_due(stream, now)) {
+        int len = snprintf(text, sizeof text, "id: %" PRId64 "\n\n", stream->cursor);
+        if (stream_say(stream, text, (size_t)len))
+            count(stream, COUNT_HEARTBEATS);
+    }
     stream_pump(stream);
 }

@@ -163,16 +163,16 @@ def free_port():
 
 def test_streams_show_todays_form(old):
     """From the log (a stream that begins in the past) and from the tail."""
-    port = free_port()
+    port, status = free_port(), free_port()
     with open(old.config, "a") as file:
-        file.write(f"[notifier]\nlisten = 127.0.0.1:{port}\n")
+        file.write(f"[notifier]\nlisten = 127.0.0.1:{port}\nstatus_listen = 127.0.0.1:{status}\n")
     # The last two events come while the notifier runs: by the bus or by the log, but through the tail.
     published = [json.loads(line) for line in old.lines() if '"type":"article.published"' in line]
     program = os.path.join(old.stack.env["COURANT_DEV_PREFIX"], "sbin", "courant-notifier")
     with subprocess.Popen([program, "--config", old.config]) as notifier:
         try:
             site = type("Address", (), {"host": "127.0.0.1", "port": port})
-            until(lambda: is_ready(port), 30, "the notifier")
+            until(lambda: is_ready(status), 30, "the notifier")
             stream = Stream(site, "/events?after=0")
             stream.wait_for(published[-1]["position"])
             seen = [frame[2] for frame in stream.events if frame[1] == "article.published"]
