@@ -16,8 +16,8 @@
 enum {
     ARENA_LIMIT = 4 * 1024 * 1024,
     INBOX_MOST = 50000,
-    FAN_SHARE = 4,       /* of the time, at most one part in so many goes to sending while few events arrive */
-    FAN_MOST_US = 20000, /* but an event waits no longer than this */
+    FAN_SHARE = 16,       /* of the time, at most one part in so many goes to sending while few events arrive */
+    FAN_MOST_US = 34000, /* but an event waits no longer than this */
     DRAIN_US = 2000000,
 };
 
