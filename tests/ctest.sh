@@ -30,6 +30,7 @@ add style.openapi style 120 -- env REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE
 for unit in $units; do
     add "unit.asan.${unit#test_}" 'unit;asan' 120 -- "$build/../build-asan/$unit"
 done
+add unit.browser.parser unit 60 -- node "$source/tests/browser/parser.mjs"
 for target in "$source"/tests/fuzz/fuzz_*.c; do
     name=$(basename "$target" .c)
     # One seed, so that it is the same run each time; ./dev fuzz takes another each time.
@@ -53,6 +54,7 @@ for kind in plain asan; do
     add "$kind.fault.machine" "fault;$kind" $((600 + ${COURANT_MACHINE_MINUTES:-0} * 90)) FIXTURES_REQUIRED "$kind" -- \
         "$stack" $kind env /usr/bin/python3 -B "$source/tests/fault/machine.py" --seconds $seconds
     add "$kind.browser.live" "browser;$kind" 120 FIXTURES_REQUIRED "$kind" -- "$stack" $kind env node "$source/tests/browser/live.mjs"
+    add "$kind.browser.module" "browser;$kind" 300 FIXTURES_REQUIRED "$kind" -- "$stack" $kind env node "$source/tests/browser/module.mjs"
     add "$kind.down" "stack;$kind" 120 FIXTURES_CLEANUP "$kind" -- "$stack" $kind down
     [ $kind = plain ] || add $kind.reports "stack;$kind" 60 FIXTURES_CLEANUP $kind DEPENDS $kind.down -- "$stack" $kind reports
 done

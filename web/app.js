@@ -3,6 +3,8 @@
 // The list is read once, with the log position that it reflects; the stream goes on from exactly there. Each event then
 // names an article, which is read again: what the list shows is always what the server holds.
 
+import { renew, subscribe } from '/courant-events.js';
+
 const $ = (selector) => document.querySelector(selector);
 
 async function call(method, path, body) {
@@ -123,17 +125,25 @@ function say(text, live) {
   $('#connection').classList.toggle('live', live);
 }
 
+const STATUS = { connecting: 'reconnecting…', waiting: 'reconnecting…', live: 'live' };
+
 function follow(position) {
   stream?.close();
-  stream = new EventSource(`/events?after=${position}`);
-  const changed = (event) => refresh(JSON.parse(event.data).data.id).catch(() => start());
-  for (const type of ['article.created', 'article.updated', 'article.published', 'article.unpublished', 'article.deleted']) stream.addEventListener(type, changed);
-  stream.addEventListener('open', () => say('live', true));
-  stream.addEventListener('session-expired', () => { stream.close(); setUser(null); start(); });
-  stream.addEventListener('error', () => {
-    say('reconnecting…', false);
-    // EventSource gives up for ever on an answer other than 200, and shows no reason: begin anew.
-    if (stream.readyState === EventSource.CLOSED) setTimeout(start, 2000 + Math.random() * 2000);
+  const changed = (event) => refresh(event.data.id).catch(() => start());
+  stream = subscribe('articles', {
+    after: position,
+    refresh: async () => { if (hasSession()) await goOn(() => send('GET', '/api/auth')); },
+    on: {
+      'article.created': changed,
+      'article.updated': changed,
+      'article.published': changed,
+      'article.unpublished': changed,
+      'article.deleted': changed,
+      status: (status) => { if (status in STATUS) say(STATUS[status], status === 'live'); },
+      'session-expired': () => { setUser(null); start(); },
+      reset: () => start(),
+      denied: ({ detail }) => { say(`no stream: ${detail}`, false); setTimeout(start, 3000); },
+    },
   });
 }
 
@@ -158,7 +168,12 @@ async function begin() {
 
 // ---- the forms ----
 
+let reader; // whom the stream is for; undefined until it is known
+
 function setUser(user) {
+  const id = user?.id ?? null;
+  if (reader !== undefined && reader !== id) renew();
+  reader = id;
   $('#login-section').hidden = user !== null;
   $('#write-section').hidden = user === null;
   $('#who').hidden = user === null;
