@@ -206,8 +206,8 @@ class Hub {
     // Whoever gets a tab's lock knows that the tab is gone, whatever ended it.
     if (!this.#tabs.has(tab)) globalThis.navigator?.locks?.request(`${PROTOCOL} ${tab}`, () => this.#leave(tab));
     this.#tabs.add(tab);
-    if (op === 'open' && reader?.line.readers.has(reader)) this.#drop(reader);
-    if (op === 'open') this.#join({ ...rest, name, tab, ahead: 0, send: (message) => send({ id, ...message }) });
+    // Who is here already may join a second time, when a leader tells that it leads.
+    if (op === 'open' && reader === undefined) this.#join({ ...rest, name, tab, ahead: 0, send: (message) => send({ id, ...message }) });
     else if (op === 'close' && reader !== undefined) this.#drop(reader);
     else if (op === 'refreshed') reader?.line.refreshed();
     else if (op === 'wake') for (const line of this.#lines.values()) line.wake(rest.online);
@@ -263,10 +263,10 @@ class Page {
       worker.onerror = () => this.#elect(locks);
       worker.port.onmessage = ({ data }) => this.#receive(data);
       this.#post = (message) => worker.port.postMessage({ tab: this.#id, ...message });
+      this.#joinAll();
     } catch {
       this.#elect(locks);
     }
-    this.#joinAll();
   }
 
   // Whoever gets the lock leads, until its tab ends; then all join the next one, from their cursors.
