@@ -125,7 +125,7 @@ function say(text, live) {
   $('#connection').classList.toggle('live', live);
 }
 
-const STATUS = { connecting: 'reconnecting…', waiting: 'reconnecting…', live: 'live' };
+const STATUS = { connecting: 'connecting…', waiting: 'reconnecting…', live: 'live' };
 
 function follow(position) {
   stream?.close();
