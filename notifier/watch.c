@@ -21,7 +21,7 @@ struct watch {
     pthread_t thread;
     bool runs;
     struct perch *perch;               /* of the thread */
-    int64_t behind_since, next_canary; /* clock_steady; 0: not behind */
+    int64_t behind_since, last_canary; /* clock_steady; 0: not behind, none */
 
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t asked;
@@ -77,13 +77,13 @@ static int fly(struct watch *watch, struct err *err)
 {
     const struct conf *conf = server_conf(watch->server);
     int64_t start = clock_steady(), position;
-    if (start < watch->next_canary)
+    if (watch->last_canary > 0 && start < watch->last_canary + conf->notifier_canary_s * SECOND_US)
         return 0;
     if (perch_fly(watch->perch, ARRIVAL_US, &position, err) != 0)
         return -1;
     if (!await_arrival(watch, position))
         return fail(err, ERR_UNAVAILABLE, "Position %" PRId64 " has not come to all loops.", position);
-    watch->next_canary = clock_steady() + conf->notifier_canary_s * SECOND_US;
+    watch->last_canary = clock_steady();
     pthread_mutex_lock(&watch->lock);
     watch->state.canaries++;
     watch->state.canary_us = clock_steady() - start;
