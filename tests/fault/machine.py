@@ -181,9 +181,10 @@ class Client(threading.Thread):
 class Reader(threading.Thread):
     """Follows a stream from a position on, and takes it up again with Last-Event-ID whenever it ends."""
 
-    def __init__(self, machine, name, path, who):
+    def __init__(self, machine, name, path, who, restless=False):
         super().__init__(daemon=True)
-        self.machine, self.name, self.path, self.who = machine, name, path, who
+        self.machine, self.name, self.path, self.who, self.restless = machine, name, path, who, restless
+        self.dice = random.Random(f"{machine.seed} {name}")
         self.start_at = self.last = machine.start
         self.ids, self.reconnects, self.fault, self.connection = [], 0, None, None
 
@@ -207,7 +208,10 @@ class Reader(threading.Thread):
             if answer.status != 200:
                 return
             headers["Authorization"] = f"Bearer {answer.json['access_token']}"
-        self.connection = http.client.HTTPConnection(stack.host, stack.port, timeout=15)
+        # A restless one goes away after a while, wherever that is in a frame.
+        restless = self.restless and not self.machine.calm.is_set()
+        leave = time.monotonic() + (self.dice.uniform(0, 3) if restless else 3600)
+        self.connection = http.client.HTTPConnection(stack.host, stack.port, timeout=2 if restless else 15)
         self.connection.request("GET", self.path, headers=headers)
         response = self.connection.getresponse()
         if response.status != 200:
@@ -215,6 +219,10 @@ class Reader(threading.Thread):
             return
         frame = {}
         for line in response:
+            if time.monotonic() > leave:
+                response.close()
+                self.connection.close()
+                return
             line = line.decode().rstrip("\n")
             name, _, value = line.partition(": ")
             if line != "":
@@ -278,7 +286,7 @@ class Faults(threading.Thread):
                 "restart the notifier": lambda: self.restart("notifier"), "stop the notifier": lambda: self.pause("notifier"),
                 "kill nats": lambda: self.kill("nats"), "stop nats": lambda: self.pause("nats"),
                 "kill mariadb": lambda: self.kill("mariadb"), "stop mariadb": lambda: self.pause("mariadb"),
-                "delete the bus": self.delete_bus}
+                "delete the bus": self.delete_bus, "kill nginx": self.kill_nginx, "reload nginx": self.reload_nginx}
 
     def of_steps(self):
         kinds = {"kill a worker": self.kill_worker, "kill all workers": self.kill_workers, "stop a worker": self.stop_worker,
@@ -339,6 +347,18 @@ class Faults(threading.Thread):
             self.send(pid, signal.SIGKILL)
         time.sleep(self.dice.uniform(0, 0.5))
         self.stack.dev("start", "fcgi")
+
+    def kill_nginx(self):
+        """With its workers, who would live on without it."""
+        pid = self.stack.pid("nginx")
+        for victim in [pid, *open(f"/proc/{pid}/task/{pid}/children").read().split()]:
+            self.send(int(victim), signal.SIGKILL)
+        until(lambda: self.stack.stopped("nginx"), 20, "the end of nginx")
+        time.sleep(self.dice.uniform(0, 0.5))
+        self.stack.dev("start", "nginx")
+
+    def reload_nginx(self):
+        self.send(self.stack.pid("nginx"), signal.SIGHUP)
 
     def kill(self, name):
         with self.machine.notifier:
@@ -424,7 +444,9 @@ class Machine:
         plain = ("machine", "password of machine")
         self.readers = [Reader(self, "administrator", "/events?topic=all", admin), Reader(self, "anonymous", "/events", None),
                         Reader(self, "plain user", "/events?topic=articles", plain),
-                        Reader(self, "another anonymous", "/events?topic=articles", None)]
+                        Reader(self, "another anonymous", "/events?topic=articles", None),
+                        *(Reader(self, f"restless {n}", "/events", None, True) for n in range(6)),
+                        *(Reader(self, f"restless plain user {n}", "/events?topic=articles", plain, True) for n in range(2))]
         self.faults = [Faults(self, True), Faults(self, False)]
         self.supervisor = Supervisor(self)
         for thread in *self.readers, *self.clients, *self.faults, self.supervisor:
