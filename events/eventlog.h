@@ -33,6 +33,11 @@ int eventlog_head(struct sql *db, struct arena *arena, struct log_head *head, st
 int eventlog_read(struct sql *db, struct arena *arena, int64_t after, size_t limit, struct event_list *list,
                   struct err *err);
 
+/* The events at these positions, at most EVENTLOG_AT_MOST of them, in order; one that is not there is left out. */
+enum { EVENTLOG_AT_MOST = 100 };
+int eventlog_read_at(struct sql *db, struct arena *arena, const int64_t *positions, size_t count,
+                     struct event_list *list, struct err *err);
+
 /* Events of one stream with after < version <= upto, at most limit of them, by version. */
 int eventlog_read_stream(struct sql *db, struct arena *arena, const char *stream, int64_t after, int64_t upto,
                          size_t limit, struct event_list *list, struct err *err);

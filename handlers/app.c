@@ -45,6 +45,7 @@ const struct route ROUTES[] = {
     {"POST", "/api/auth/tokens", ROUTE_SESSION, tokens_create, NULL},
     {"DELETE", "/api/auth/tokens/{id}", ROUTE_SESSION, tokens_revoke, NULL},
     {"POST", "/api/auth/invitations", ROUTE_SESSION, invitations_create, NULL},
+    {"GET", "/api/events", ROUTE_USER, audit_list, NULL},
     {"GET", "/feed.atom", ROUTE_OPEN, feed_get, NULL},
     {"GET", "/livez", ROUTE_OPEN, health_live, NULL},
     {"GET", "/readyz", ROUTE_OPEN, health_ready, NULL},

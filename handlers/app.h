@@ -90,6 +90,7 @@ bool app_identify(struct exchange *exchange, const struct credentials *credentia
 /* The handlers, in their files by group. */
 void articles_list(struct exchange *exchange);
 void articles_get(struct exchange *exchange);
+void audit_list(struct exchange *exchange);
 void auth_login(struct exchange *exchange);
 void auth_logout(struct exchange *exchange);
 void auth_refresh(struct exchange *exchange);
