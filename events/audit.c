@@ -6,35 +6,48 @@
 
 #include <inttypes.h>
 
-/* How many events are looked at for a page: one after the other, and each by itself as an index of others leads to it.
- * And how many bytes of them a page has, save where one alone is longer. */
-enum { SCAN_MOST = 20000, SCAN_INDEXED_MOST = 5000, PAGE_BYTES = 4 * 1024 * 1024, ARGS_MOST = 16 };
+/*
+ * For one page no more is looked at than so many chunks, and no more chunks are begun than there is time for: events in
+ * a row in the table, or each by itself as an index leads to it. And a page has no more bytes of events, save where one
+ * alone is longer. The texts of an event are left alone until it is known to be asked for.
+ */
+enum {
+    CHUNK = 2000,
+    CHUNK_INDEXED = 500,
+    CHUNKS_MOST = 10,
+    SCAN_US = 30000,
+    PAGE_BYTES = 4 * 1024 * 1024,
+    ARGS_MOST = 16
+};
 
+/*
+ * What is left to look at: after < position <= upto, and the same as versions of the stream where one is asked for. An
+ * index of streams does not end a scan at a position.
+ */
 struct search {
     struct sql *db;
     struct arena *arena;
     const struct audit_filter *filter;
-    int64_t after, upto;   /* the positions that are left to look at: after < position <= upto */
-    int64_t after_version; /* of the stream that is asked for: the last that is not behind after */
+    int64_t after, upto, chunk; /* chunk: how far the next statement goes */
+    int64_t after_version, upto_version, chunk_version;
+    /* What was found. */
+    int64_t positions[AUDIT_PAGE_MOST];
+    size_t count;
 };
 
 /* The ranges that are read, by the index that serves them; their values are those of range_values. */
-#define OF_STREAM "FROM events FORCE INDEX (stream_version) WHERE stream = ? AND version > ? "
-#define OF_USER "FROM events FORCE INDEX (by_user) WHERE user_id = ? "
-#define OF_ALL "FROM events FORCE INDEX (PRIMARY) WHERE 1 = 1 "
-#define WITHIN "AND position > ? AND position <= ? "
+#define OF_STREAM "FROM events FORCE INDEX (stream_version) WHERE stream = ? AND version > ? AND version <= ? "
+#define OF_USER "FROM events FORCE INDEX (by_user) WHERE user_id = ? AND position > ? AND position <= ? "
+#define OF_ALL "FROM events FORCE INDEX (PRIMARY) WHERE position > ? AND position <= ? "
 
 static size_t range_values(const struct search *search, struct sql_arg *args)
 {
+    const struct audit_filter *filter = search->filter;
     size_t count = 0;
-    if (search->filter->stream != NULL) {
-        args[count++] = SQL_TEXT(search->filter->stream);
-        args[count++] = SQL_INT(search->after_version);
-    } else if (search->filter->user != NULL) {
-        args[count++] = SQL_TEXT(search->filter->user);
-    }
-    args[count++] = SQL_INT(search->after);
-    args[count++] = SQL_INT(search->upto);
+    if (filter->stream != NULL || filter->user != NULL)
+        args[count++] = SQL_TEXT(filter->stream != NULL ? filter->stream : filter->user);
+    args[count++] = SQL_INT(filter->stream != NULL ? search->after_version : search->after);
+    args[count++] = SQL_INT(filter->stream != NULL ? search->chunk_version : search->chunk);
     return count;
 }
 
@@ -53,7 +66,7 @@ static int recorded_at(const struct search *search, int64_t position, int64_t *m
 /* The last position of those left whose event was recorded before a moment, or after where there is none. */
 static int last_before(const struct search *search, int64_t moment, int64_t *position, struct err *err)
 {
-    int64_t low = search->after, high = search->upto, middle_moment;
+    int64_t low = search->after, high = search->upto, middle_moment = 0;
     while (low < high) {
         int64_t middle = low + (high - low + 1) / 2;
         if (recorded_at(search, middle, &middle_moment, err) != 0)
@@ -78,41 +91,52 @@ static int narrow_to_time(struct search *search, struct err *err)
     return 0;
 }
 
-/* A version of the stream and its position: the first behind another version. 0 where there is none. */
-static int version_behind(const struct search *search, int64_t behind, int64_t *version, int64_t *position,
-                          struct err *err)
+/* One event of the stream, its version and position: 0 where there is none. */
+static int find_one(const struct search *search, const char *text, int64_t version, int64_t found[2], struct err *err)
 {
     struct sql_rows rows;
-    if (sql_select(search->db, search->arena, "SELECT version, position " OF_STREAM "ORDER BY stream, version LIMIT 1",
-                   SQL_ARGS(SQL_TEXT(search->filter->stream), SQL_INT(behind)), &rows, err) != 0)
+    if (sql_select(search->db, search->arena, text,
+                   SQL_ARGS(SQL_TEXT(search->filter->stream), SQL_INT(version), SQL_INT(INT64_MAX)), &rows, err) != 0)
         return -1;
-    *version = rows.count == 1 ? sql_number(SQL_CELL(&rows, 0, 0)) : 0;
-    *position = rows.count == 1 ? sql_number(SQL_CELL(&rows, 0, 1)) : 0;
+    for (size_t i = 0; i < 2; i++)
+        found[i] = rows.count == 1 ? sql_number(SQL_CELL(&rows, 0, i)) : 0;
     return 0;
 }
 
-/* Where in the stream to begin, by halving: versions rise with positions, but some may be missing. */
-static int find_version(struct search *search, struct err *err)
+/*
+ * The last version of the stream that is not behind a position, 0 where there is none: by halving, for versions rise
+ * with positions, but some may be missing.
+ */
+static int version_at(const struct search *search, int64_t position, int64_t *version, struct err *err)
 {
-    struct sql_rows rows;
-    int64_t low = 0, high, version, position;
-    if (search->filter->stream == NULL || search->after == 0)
-        return 0;
-    if (sql_select(search->db, search->arena, "SELECT version " OF_STREAM "ORDER BY stream DESC, version DESC LIMIT 1",
-                   SQL_ARGS(SQL_TEXT(search->filter->stream), SQL_INT(0)), &rows, err) != 0)
+    int64_t low = 0, high, found[2];
+    if (find_one(search, "SELECT version, position " OF_STREAM "ORDER BY stream DESC, version DESC LIMIT 1", 0, found,
+                 err) != 0)
         return -1;
-    high = rows.count == 1 ? sql_number(SQL_CELL(&rows, 0, 0)) : 0;
+    high = found[0];
+    if (found[1] <= position)
+        low = high;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
-        if (version_behind(search, middle, &version, &position, err) != 0)
+        if (find_one(search, "SELECT version, position " OF_STREAM "ORDER BY stream, version LIMIT 1", middle, found,
+                     err) != 0)
             return -1;
-        if (version == 0 || position > search->after)
+        if (found[0] == 0 || found[1] > position)
             high = middle;
         else
-            low = version;
+            low = found[0];
     }
-    search->after_version = low;
+    *version = low;
     return 0;
+}
+
+static int find_versions(struct search *search, struct err *err)
+{
+    if (search->filter->stream == NULL)
+        return 0;
+    if (search->after > 0 && version_at(search, search->after, &search->after_version, err) != 0)
+        return -1;
+    return version_at(search, search->upto, &search->upto_version, err);
 }
 
 /* Whether the range has events in it that are not asked for. */
@@ -122,38 +146,41 @@ static bool is_mixed(const struct audit_filter *filter)
            (filter->stream != NULL && filter->user != NULL);
 }
 
-/* Leaves no more positions than may be looked at for one page. */
-static int narrow_to_bound(struct search *search, struct err *err)
+/* Where the next chunk ends; one of nothing but what is asked for has all that is left. */
+static int bound_chunk(struct search *search, struct err *err)
 {
     const struct audit_filter *filter = search->filter;
     struct sql_arg args[ARGS_MOST];
     struct sql_rows rows;
+    search->chunk = search->upto;
+    search->chunk_version = search->upto_version;
     if (!is_mixed(filter))
         return 0;
     if (filter->stream == NULL && filter->user == NULL) {
-        if (search->upto - search->after > SCAN_MOST)
-            search->upto = search->after + SCAN_MOST;
+        if (search->upto - search->after > CHUNK)
+            search->chunk = search->after + CHUNK;
         return 0;
     }
     size_t count = range_values(search, args);
-    args[count++] = SQL_INT(SCAN_INDEXED_MOST - 1);
+    args[count++] = SQL_INT(CHUNK_INDEXED - 1);
     if (sql_select(search->db, search->arena,
-                   filter->stream != NULL
-                       ? "SELECT position " OF_STREAM WITHIN "ORDER BY stream, version LIMIT 1 OFFSET ?"
-                       : "SELECT position " OF_USER WITHIN "ORDER BY user_id, position LIMIT 1 OFFSET ?",
+                   filter->stream != NULL ? "SELECT position, version " OF_STREAM
+                                            "ORDER BY stream, version LIMIT 1 OFFSET ?"
+                                          : "SELECT position, 0 " OF_USER "ORDER BY user_id, position LIMIT 1 OFFSET ?",
                    args, count, &rows, err) != 0)
         return -1;
-    if (rows.count == 1)
-        search->upto = sql_number(SQL_CELL(&rows, 0, 0));
+    if (rows.count == 1) {
+        search->chunk = sql_number(SQL_CELL(&rows, 0, 0));
+        search->chunk_version = sql_number(SQL_CELL(&rows, 0, 1));
+    }
     return 0;
 }
 
-#define PICK "SELECT position, LENGTH(data) + LENGTH(metadata) "
 #define FITS                                                                                                           \
     "AND (? IS NULL OR type = ?) AND (? IS NULL OR user_id = ?) AND (? IS NULL OR recorded_at >= ?) "                  \
     "AND (? IS NULL OR recorded_at < ?) "
 
-/* Positions and sizes of what fits, one more than a page holds. */
+/* Positions of what fits in the chunk, one more than the page still takes. */
 static int pick(const struct search *search, struct sql_rows *rows, struct err *err)
 {
     const struct audit_filter *filter = search->filter;
@@ -167,46 +194,58 @@ static int pick(const struct search *search, struct sql_rows *rows, struct err *
     size_t count = range_values(search, args);
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
         args[count] = args[count + 1] = SQL_TEXT(values[i]), count += 2;
-    args[count++] = SQL_INT(filter->limit + 1);
-    const char *text = PICK OF_ALL WITHIN FITS "ORDER BY position LIMIT ?";
+    args[count++] = SQL_INT(filter->limit - search->count + 1);
+    const char *text = "SELECT position " OF_ALL FITS "ORDER BY position LIMIT ?";
     if (filter->stream != NULL)
-        text = PICK OF_STREAM WITHIN FITS "ORDER BY stream, version LIMIT ?";
+        text = "SELECT position " OF_STREAM FITS "ORDER BY stream, version LIMIT ?";
     else if (filter->user != NULL)
-        text = PICK OF_USER WITHIN FITS "ORDER BY user_id, position LIMIT ?";
+        text = "SELECT position " OF_USER FITS "ORDER BY user_id, position LIMIT ?";
     return sql_select(search->db, search->arena, text, args, count, rows, err);
 }
 
-/* How many of what was picked are a page: no more than were asked for, and than memory is for. */
-static size_t cut(const struct search *search, const struct sql_rows *picked, int64_t *positions)
+/* Adds what was picked to what was found; false where the page does not take all of it. */
+static bool keep(struct search *search, const struct sql_rows *picked)
 {
-    int64_t bytes = 0;
-    size_t count = 0;
-    for (; count < picked->count && count < search->filter->limit; count++) {
-        bytes += sql_number(SQL_CELL(picked, count, 1));
-        if (count > 0 && bytes > PAGE_BYTES)
-            break;
-        positions[count] = sql_number(SQL_CELL(picked, count, 0));
-    }
-    return count;
+    size_t room = search->filter->limit - search->count;
+    for (size_t i = 0; i < picked->count && i < room; i++)
+        search->positions[search->count++] = sql_number(SQL_CELL(picked, i, 0));
+    return picked->count <= room;
 }
 
-static int read_page(const struct search *search, const struct model *model, int64_t end, struct audit_page *page,
-                     struct err *err)
+/* Finds the positions of a page. next: as in struct audit_page. */
+static int scan(struct search *search, int64_t *next, struct err *err)
 {
     struct sql_rows picked;
+    int64_t until = clock_steady() + SCAN_US;
+    for (int chunks = 1;; chunks++) {
+        if (bound_chunk(search, err) != 0 || pick(search, &picked, err) != 0)
+            return -1;
+        bool all = keep(search, &picked);
+        if (all && search->chunk < search->upto && chunks < CHUNKS_MOST && clock_steady() < until) {
+            search->after = search->chunk;
+            search->after_version = search->chunk_version;
+            continue;
+        }
+        *next = search->chunk < search->upto ? search->chunk : 0;
+        if (!all)
+            *next = search->positions[search->count - 1];
+        return 0;
+    }
+}
+
+/* The events of a page, or as many of them as memory is for. */
+static int read_page(const struct search *search, const struct model *model, struct audit_page *page, struct err *err)
+{
+    struct event_list *list = &page->list;
     struct err upcast;
-    int64_t positions[AUDIT_PAGE_MOST];
-    if (pick(search, &picked, err) != 0)
+    if (eventlog_read_at(search->db, search->arena, search->positions, search->count, PAGE_BYTES, list, err) != 0)
         return -1;
-    size_t count = cut(search, &picked, positions);
-    if (count < picked.count)
-        page->next = positions[count - 1];
-    else if (search->upto < end)
-        page->next = search->upto;
-    if (eventlog_read_at(search->db, search->arena, positions, count, &page->list, err) != 0)
-        return -1;
-    for (size_t i = 0; i < page->list.count; i++)
-        if (model_upcast(model, &page->list.events[i], search->arena, &upcast) != 0)
+    if (list->count == 0 && search->count > 0)
+        return fail(err, ERR_DAMAGED, "position %" PRId64 ": the event is missing", search->positions[0]);
+    if (list->count < search->count)
+        page->next = search->positions[list->count - 1];
+    for (size_t i = 0; i < list->count; i++)
+        if (model_upcast(model, &list->events[i], search->arena, &upcast) != 0)
             log_warning("%s", upcast.text);
     return 0;
 }
@@ -224,10 +263,9 @@ int audit_read(struct sql *db, const struct model *model, struct arena *arena, c
     page->position = search.upto = head.position;
     if (narrow_to_time(&search, err) != 0)
         return -1;
-    int64_t end = search.upto;
-    if (search.after >= end)
+    if (search.after >= search.upto)
         return 0;
-    if (find_version(&search, err) != 0 || narrow_to_bound(&search, err) != 0)
+    if (find_versions(&search, err) != 0 || scan(&search, &page->next, err) != 0)
         return -1;
-    return read_page(&search, model, end, page, err);
+    return read_page(&search, model, page, err);
 }

@@ -6,9 +6,9 @@
  * fence comes first (events/eventlog.h).
  *
  * Work is bounded. A stream is read by the index of streams, a user by that of users, anything else by position; what
- * these do not answer is looked for in a bounded number of events, and a page then may have fewer than were asked for,
- * or none, and yet another after it. A time is found by halving positions: events stand in the order of their commits,
- * and what they say of when they were recorded is at most AUDIT_DISORDER_US out of it.
+ * these do not answer is looked for in a bounded number of events and for some milliseconds, and a page then may have
+ * fewer than were asked for, or none, and yet another after it. A time is found by halving positions: events stand in
+ * the order of their commits, and what they say of when they were recorded is at most AUDIT_DISORDER_US out of it.
  */
 #ifndef COURANT_EVENTS_AUDIT_H
 #define COURANT_EVENTS_AUDIT_H

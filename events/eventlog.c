@@ -82,22 +82,39 @@ int eventlog_read(struct sql *db, struct arena *arena, int64_t after, size_t lim
     return 0;
 }
 
-int eventlog_read_at(struct sql *db, struct arena *arena, const int64_t *positions, size_t count,
-                     struct event_list *list, struct err *err)
+/* Rows of events at some positions. One statement for any number: it is prepared once. No event has position 0. */
+static int select_at(struct sql *db, struct arena *arena, const char *what, const int64_t *positions, size_t count,
+                     struct sql_rows *rows, struct err *err)
 {
     struct sql_arg args[EVENTLOG_AT_MOST];
-    struct sql_rows rows;
     const char *places = sql_places(arena, EVENTLOG_AT_MOST);
-    const char *text = arena_printf(arena, EVENTS "WHERE position IN %s ORDER BY position", places);
-    *list = (struct event_list){0};
-    if (text == NULL || count > EVENTLOG_AT_MOST)
+    const char *text = arena_printf(arena, "%sWHERE position IN %s ORDER BY position", what, places);
+    if (text == NULL || places == NULL || count > EVENTLOG_AT_MOST)
         return fail(err, ERR_INTERNAL, "no room for %zu events", count);
-    /* One statement for any number: it is prepared once. No event has position 0. */
     for (size_t i = 0; i < EVENTLOG_AT_MOST; i++)
         args[i] = SQL_INT(i < count ? positions[i] : 0);
-    if (count > 0 && sql_select(db, arena, text, args, EVENTLOG_AT_MOST, &rows, err) != 0)
+    return sql_select(db, arena, text, args, EVENTLOG_AT_MOST, rows, err);
+}
+
+int eventlog_read_at(struct sql *db, struct arena *arena, const int64_t *positions, size_t count, int64_t bytes,
+                     struct event_list *list, struct err *err)
+{
+    struct sql_rows rows;
+    size_t fit = 0;
+    *list = (struct event_list){0};
+    if (count == 0)
+        return 0;
+    if (select_at(db, arena, "SELECT position, LENGTH(data) + LENGTH(metadata) FROM events ", positions, count, &rows,
+                  err) != 0)
         return -1;
-    return count > 0 ? take_rows(&rows, arena, list, err) : 0;
+    for (; fit < rows.count && sql_number(SQL_CELL(&rows, fit, 0)) == positions[fit]; fit++) {
+        bytes -= sql_number(SQL_CELL(&rows, fit, 1));
+        if (fit > 0 && bytes < 0)
+            break;
+    }
+    if (select_at(db, arena, EVENTS, positions, fit, &rows, err) != 0)
+        return -1;
+    return take_rows(&rows, arena, list, err);
 }
 
 int eventlog_read_stream(struct sql *db, struct arena *arena, const char *stream, int64_t after, int64_t upto,

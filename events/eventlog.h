@@ -33,9 +33,12 @@ int eventlog_head(struct sql *db, struct arena *arena, struct log_head *head, st
 int eventlog_read(struct sql *db, struct arena *arena, int64_t after, size_t limit, struct event_list *list,
                   struct err *err);
 
-/* The events at these positions, at most EVENTLOG_AT_MOST of them, in order; one that is not there is left out. */
+/*
+ * The events at these positions, which rise and are at most EVENTLOG_AT_MOST, up to the first that is not there, and of
+ * those the first that have no more than so many bytes together, and one in any case.
+ */
 enum { EVENTLOG_AT_MOST = 100 };
-int eventlog_read_at(struct sql *db, struct arena *arena, const int64_t *positions, size_t count,
+int eventlog_read_at(struct sql *db, struct arena *arena, const int64_t *positions, size_t count, int64_t bytes,
                      struct event_list *list, struct err *err);
 
 /* Events of one stream with after < version <= upto, at most limit of them, by version. */
