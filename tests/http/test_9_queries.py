@@ -43,6 +43,10 @@ def use_everything(stack, admin):
             client.get(where + path)
         client.get(f"/api/articles/{made.json['slug']}")
         client.get("/feed.atom")
+    times = "from=2026-01-01T00:00:00Z&to=2100-01-01T00:00:00Z"
+    for query in ("", "after=9", "type=article.deleted", times, f"stream=article-{made.json['id']}", f"user={me}", f"user={me}&type=article.deleted",
+                  f"stream=article-{made.json['id']}&after=9&type=article.created&user={me}&{times}"):
+        assert admin.get(f"/api/events?{query}").status == 200
     key = {"Idempotency-Key": f"explained-{made.json['id']}"}
     changed = admin.call("PATCH", where, {"lead": "l", "tags": ["other"]}, headers={"If-Match": made.headers["etag"], **key})
     changed = admin.post(where + "/revisions/1/restore", headers={"If-Match": changed.headers["etag"]})
