@@ -54,6 +54,7 @@ for kind in plain asan; do
     add "$kind.fault.machine" "fault;$kind" $((600 + ${COURANT_MACHINE_MINUTES:-0} * 90)) FIXTURES_REQUIRED "$kind" -- \
         "$stack" $kind env /usr/bin/python3 -B "$source/tests/fault/machine.py" --seconds $seconds
     add "$kind.browser.live" "browser;$kind" 120 FIXTURES_REQUIRED "$kind" -- "$stack" $kind env node "$source/tests/browser/live.mjs"
+    add "$kind.browser.clients" "browser;$kind" 300 FIXTURES_REQUIRED "$kind" -- "$stack" $kind env node "$source/tests/browser/clients.mjs"
     add "$kind.browser.module" "browser;$kind" 300 FIXTURES_REQUIRED "$kind" -- "$stack" $kind env node "$source/tests/browser/module.mjs"
     add "$kind.down" "stack;$kind" 120 FIXTURES_CLEANUP "$kind" -- "$stack" $kind down
     [ $kind = plain ] || add $kind.reports "stack;$kind" 60 FIXTURES_CLEANUP $kind DEPENDS $kind.down -- "$stack" $kind reports

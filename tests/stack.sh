@@ -19,7 +19,7 @@ export COURANT_TEST_WRITERS=$work/build$suffix/stack_writers
 export COURANT_TEST_NODE=$work/node
 export HYPOTHESIS_STORAGE_DIRECTORY=$work/hypothesis
 # A leak or a fault of memory is written here by whichever process finds it, and ends that process.
-export ASAN_OPTIONS=log_path=$work/$kind/sanitizer/report:detect_leaks=1:exitcode=99:max_free_fill_size=1048576
+export ASAN_OPTIONS=log_path=$work/$kind/sanitizer/report:detect_leaks=1:exitcode=99:max_free_fill_size=1048576:quarantine_size_mb=32
 export UBSAN_OPTIONS=log_path=$work/$kind/sanitizer/report:print_stacktrace=1
 export LSAN_OPTIONS=suppressions=$root/tests/lsan.supp:print_suppressions=0
 
