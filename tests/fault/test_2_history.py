@@ -1,8 +1,9 @@
 """A database that was restored from an old copy: the bus and whoever follows it belong to another history."""
 
 import os
+import socket
 
-from courant import until
+from courant import Stream, until
 
 
 def log_of(stack, name):
@@ -53,6 +54,35 @@ def test_a_restored_database(stack, admin):
     last = admin.article("Published again").position
     until(lambda: stack.bus_last >= last, 20, "the bus")
     assert stack.bus(head + 1)["id"] != alien["id"]
+    assert "clean" in stack.verify()
+
+
+def test_streams_over_a_restored_database(stack, admin):
+    """The notifier runs on: its clients are sent away, and told that the log is another one when they come back."""
+    head = stack.head
+    lost = [admin.article(f"Lost {n}") for n in range(3)]
+    end = lost[-1].position
+    until(lambda: stack.bus_last == end, 30, "the bus")
+    stream = Stream(stack, f"/events?after={head}")
+    stream.wait_for(end)
+    stack.dev("stop", "fcgi")
+    go_back(stack, head, [answer.json["id"] for answer in lost])
+    assert stream.ended.wait(20) and stream.frames[-1] == (None, None, None)
+    again = Stream(stack, "/events", headers={"Last-Event-ID": str(end)})
+    assert again.frames[0] == (head, "reset", {"position": head})
+    stack.dev("start", "fcgi")
+    first = stack.admin().article("In the new history")
+    until(lambda: first.position in [frame[0] for frame in again.frames], 20, "the new history")
+    # Nor does a client that was never ahead get what was lost, out of memory or off the bus.
+    third = Stream(stack, f"/events?after={head}")
+    third.wait_for(first.position)
+    third.close()
+    assert third.ids == list(range(head + 1, first.position + 1))
+    assert {data["stream"] for _, _, data in third.events} == {f"article-{first.json['id']}"}
+    again.socket.shutdown(socket.SHUT_RDWR)
+    assert stack.ctl("bus", "rebuild", "--force").returncode == 0
+    last = stack.admin().article("Published again").position
+    until(lambda: stack.bus_last >= last, 20, "the bus")
     assert "clean" in stack.verify()
 
 
