@@ -67,12 +67,15 @@ void identity_free(struct identity **identity)
     *identity = NULL;
 }
 
-struct wish *wish_new(enum wish_kind kind, struct loop *loop, void *client, const char *token)
+struct wish *wish_new(enum wish_kind kind, struct loop *loop, struct stream *client, const char *token)
 {
     struct wish *wish = calloc(1, sizeof *wish);
     if (wish == NULL)
         return NULL;
-    *wish = (struct wish){.kind = kind, .loop = loop, .client = client, .token = token != NULL ? strdup(token) : NULL};
+    wish->kind = kind;
+    wish->loop = loop;
+    atomic_init(&wish->client, client);
+    wish->token = token != NULL ? strdup(token) : NULL;
     if (token != NULL && wish->token == NULL) {
         free(wish);
         return NULL;
@@ -182,10 +185,26 @@ static bool being_read(const struct history *history, int64_t position)
     return false;
 }
 
+/* Wishes whose clients have gone meanwhile. */
+static void forget_gone(struct history *history)
+{
+    for (struct wish **at = &history->events; *at != NULL;) {
+        struct wish *wish = *at;
+        if (atomic_load(&wish->client) != NULL) {
+            at = &wish->next;
+            continue;
+        }
+        *at = wish->next;
+        history->waiting--;
+        wish_free(wish);
+    }
+}
+
 /* The next wish for events above the sweep, or the lowest; NULL: none that is not being granted. */
-static const struct wish *next_above(const struct history *history)
+static const struct wish *next_above(struct history *history)
 {
     const struct wish *above = NULL, *lowest = NULL;
+    forget_gone(history);
     for (const struct wish *wish = history->events; wish != NULL; wish = wish->next) {
         if (being_read(history, wish->after + 1))
             continue;

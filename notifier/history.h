@@ -38,13 +38,16 @@ struct identity {
 
 void identity_free(struct identity **identity);
 
+struct loop;
+struct stream;
+
 enum wish_kind { WISH_EVENTS, WISH_IDENTITY, WISH_HEAD, WISH_READY }; /* the last: see watch.h */
 
 /* One client's, who may have gone by then. */
 struct wish {
     enum wish_kind kind;
-    struct loop *loop; /* that it goes back to */
-    void *client;      /* the loop's business; NULL when it has gone */
+    struct loop *loop;               /* that it goes back to */
+    _Atomic(struct stream *) client; /* NULL when it has gone: then nobody needs the answer */
     bool failed;
     int64_t after, upto;       /* events: the first that is wanted is after + 1; upto: the last that may be given */
     struct chunk *chunk;       /* events: it has after + 1 */
@@ -56,7 +59,7 @@ struct wish {
 };
 
 /* token: of an identity. NULL when there is no memory. */
-struct wish *wish_new(enum wish_kind kind, struct loop *loop, void *client, const char *token);
+struct wish *wish_new(enum wish_kind kind, struct loop *loop, struct stream *client, const char *token);
 void wish_free(struct wish *wish);
 
 struct history;
