@@ -17,6 +17,7 @@ struct helper {
     pthread_t thread;
     bool runs;
     int64_t first, last; /* what it is reading; last < first: nothing */
+    unsigned epoch;      /* of the history, when it began to */
 };
 
 struct history {
@@ -31,7 +32,8 @@ struct history {
     bool ending;
     struct wish *events, *others, **others_end;
     size_t waiting;
-    int64_t sweep; /* where the last chunk ended */
+    int64_t sweep;  /* where the last chunk ended */
+    unsigned epoch; /* rises when the log is another one: what was read before is of no use */
     struct chunk *chunks;
     size_t bytes, most;
     uint64_t clock, from_bus, from_log;
@@ -151,6 +153,7 @@ void history_forget(struct history *history)
     pthread_mutex_lock(&history->lock);
     while (history->chunks != NULL)
         forget(history, &history->chunks);
+    history->epoch++;
     pthread_mutex_unlock(&history->lock);
 }
 
@@ -242,6 +245,7 @@ static bool next_work(struct helper *helper, struct wish **other, struct range *
         *range = range_around(wish->after, wish->upto);
         helper->first = range->first;
         helper->last = range->last;
+        helper->epoch = history->epoch;
     }
     pthread_mutex_unlock(&history->lock);
     if (!goes_on && *other != NULL) {
@@ -278,6 +282,8 @@ static void grant(struct helper *helper, const struct range *range, struct chunk
     pthread_mutex_lock(&history->lock);
     helper->first = 0;
     helper->last = -1;
+    if (helper->epoch != history->epoch)
+        chunk = NULL;
     if (chunk != NULL) {
         keep_chunk(history, chunk);
         history->sweep = chunk->last;

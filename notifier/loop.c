@@ -16,7 +16,7 @@
 enum {
     ARENA_LIMIT = 4 * 1024 * 1024,
     INBOX_MOST = 50000,
-    FAN_SHARE = 16,       /* of the time, at most one part in so many goes to sending while few events arrive */
+    FAN_SHARE = 16,      /* of the time, at most one part in so many goes to sending while few events arrive */
     FAN_MOST_US = 34000, /* but an event waits no longer than this */
     DRAIN_US = 2000000,
 };
@@ -31,7 +31,8 @@ static void for_each(struct loop *loop, void (*each)(struct stream *))
 
 static void pump_new(struct stream *stream)
 {
-    if (stream->streaming && !stream->blocked && stream->cursor < hub_last(stream->loop->hub))
+    /* One with a wish waits for what comes before. */
+    if (stream->streaming && !stream->blocked && stream->wish == NULL && stream->cursor < hub_last(stream->loop->hub))
         stream_pump(stream);
 }
 

@@ -25,7 +25,7 @@ struct watch {
 
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t asked;
-    bool ending;
+    atomic_bool ending;
     struct wish *wishes;
     struct watch_state state;
 };
@@ -67,7 +67,7 @@ static bool await_arrival(struct watch *watch, int64_t position)
 {
     const struct timespec moment = {0, LOOK_US * 1000};
     int64_t end = clock_steady() + ARRIVAL_US;
-    while (server_reached(watch->server) < position && clock_steady() < end)
+    while (server_reached(watch->server) < position && clock_steady() < end && !atomic_load(&watch->ending))
         nanosleep(&moment, NULL);
     return server_reached(watch->server) >= position;
 }
