@@ -17,6 +17,7 @@ static int say_status(struct ctl *ctl, struct bus *bus, struct err *err)
 {
     int64_t first = 0, last = 0;
     struct log_head head;
+    struct bus_end end;
     bool none = bus_state(bus, &first, &last, err) != 0;
     if (none && err->kind != ERR_ABSENT)
         return -1;
@@ -29,15 +30,15 @@ static int say_status(struct ctl *ctl, struct bus *bus, struct err *err)
         return fail(err, ERR_CONFLICT, "the bus is missing");
     }
     printf("bus      stream %s, sequences %" PRId64 " to %" PRId64 "\n", ctl->conf.nats_stream, first, last);
-    if (bus_align(bus, ctl->db, ctl->arena, &last, err) != 0) {
+    if (bus_align(bus, ctl->db, ctl->arena, &end, err) != 0) {
         if (err->kind == ERR_CONFLICT)
             printf("state    REFUSED %s\n         courantctl bus rebuild --force makes it anew from the log\n",
                    err->text);
         return -1;
     }
-    if (last < head.position) {
-        printf("state    behind by %" PRId64 "\n", head.position - last);
-        return fail(err, ERR_CONFLICT, "the bus is behind by %" PRId64, head.position - last);
+    if (end.position < head.position) {
+        printf("state    behind by %" PRId64 "\n", head.position - end.position);
+        return fail(err, ERR_CONFLICT, "the bus is behind by %" PRId64, head.position - end.position);
     }
     printf("state    in step\n");
     return 0;
@@ -67,16 +68,21 @@ static int fill(struct ctl *ctl, struct bus *bus, int64_t last, struct err *err)
     return 0;
 }
 
+/* By force whatever is there: that the end is right does not say that what is before it is. */
 static int rebuild(struct ctl *ctl, struct bus *bus, bool force, struct err *err)
 {
-    int64_t last = 0;
-    int status = bus_align(bus, ctl->db, ctl->arena, &last, err);
-    if (status != 0 && err->kind == ERR_CONFLICT && force) {
-        printf("deleted  %s\n", err->text);
-        last = 0;
-        status = bus_delete(bus, err);
-    }
-    return status == 0 ? fill(ctl, bus, last, err) : -1;
+    struct bus_end end = {0};
+    int64_t first, last;
+    if (!force)
+        return bus_align(bus, ctl->db, ctl->arena, &end, err) == 0 ? fill(ctl, bus, end.position, err) : -1;
+    int status = bus_state(bus, &first, &last, err);
+    if (status != 0 && err->kind != ERR_ABSENT)
+        return -1;
+    if (status == 0 && bus_delete(bus, err) != 0)
+        return -1;
+    if (status == 0)
+        printf("deleted  stream %s, up to sequence %" PRId64 "\n", ctl->conf.nats_stream, last);
+    return fill(ctl, bus, 0, err);
 }
 
 int ctl_bus(struct ctl *ctl, int argc, char **argv)

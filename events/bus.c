@@ -28,6 +28,7 @@ struct bus {
     natsConnection *connection;
     jsCtx *jetstream;
     atomic_uint epoch;
+    unsigned epoch_seen;
     struct bus_feed *retired; /* to be destroyed with the connection */
 };
 
@@ -141,6 +142,13 @@ int64_t bus_patience(const struct bus *bus)
 unsigned bus_epoch(const struct bus *bus)
 {
     return atomic_load(&bus->epoch);
+}
+
+bool bus_reconnected(struct bus *bus)
+{
+    unsigned before = bus->epoch_seen;
+    bus->epoch_seen = bus_epoch(bus);
+    return bus->epoch_seen != before;
 }
 
 /* Limits retention without limits: anything else could roll the last sequence back or refuse to grow. */

@@ -21,6 +21,8 @@ bool bus_connected(const struct bus *bus);
 int64_t bus_patience(const struct bus *bus);
 /* Rises with every reconnection: a subscription from before it may have missed something. */
 unsigned bus_epoch(const struct bus *bus);
+/* True once after each reconnection: what was known of the stream may be no longer so. */
+bool bus_reconnected(struct bus *bus);
 
 /* The last sequence of the stream, which is made where there is none. */
 int bus_last(struct bus *bus, int64_t *last, struct err *err);

@@ -25,7 +25,8 @@ enum {
     CHUNK = 100,
     SMALL = 2 * CHUNK,
     STEPS = 64,
-    SLEEP_US = 500000, /* a holder that serves looks at least so often */
+    SLEEP_US = 500000,  /* a holder that serves looks at least so often */
+    CHECK_US = 1000000, /* and with nothing to do whether the log is still the one that it published */
     PAUSE_US = 20000,
     UNKNOWN = -1,
 };
@@ -34,6 +35,8 @@ struct lane {
     pthread_mutex_t lock;
     atomic_llong committed;  /* the last position that a process of the pool has committed */
     atomic_llong published;  /* the bus's last sequence, or UNKNOWN */
+    struct bus_end end;      /* the holder's: what is at `published`, if that is its position */
+    int64_t next_check;      /* the holder's: clock_steady */
     atomic_llong due;        /* clock_steady: when the holder must have moved, unless it is stopped */
     atomic_llong rest_until; /* clock_steady */
     atomic_bool tired;       /* the holder has had its turn and would hand over */
@@ -80,8 +83,9 @@ static void promise(struct lane *lane, const struct bus *bus)
 static bool taken(struct lane *lane, const struct bus *bus, int status)
 {
     if (status == EOWNERDEAD) {
-        /* What the dead one knew of the bus may be half an update old; the bus will correct us. */
+        /* What the dead one knew of the bus may be half an update old. */
         pthread_mutex_consistent(&lane->lock);
+        atomic_store(&lane->published, UNKNOWN);
         status = 0;
     }
     if (status == 0) {
@@ -131,56 +135,59 @@ static bool resting(const struct lane *lane)
     return clock_steady() < atomic_load(&lane->rest_until);
 }
 
-static int learn(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena, struct err *err)
+/*
+ * What the pool has committed is in the log; when the log ends before that, it is another one, restored from an older
+ * copy. Who commits in between raises it again, and is not undone.
+ */
+static int lower_to_log(struct sql *db, struct lane *lane, struct arena *arena, struct err *err)
 {
-    int64_t last;
-    if (bus_align(bus, db, arena, &last, err) != 0)
+    struct log_head head;
+    long long committed = atomic_load(&lane->committed);
+    if (eventlog_head(db, arena, &head, err) != 0)
         return -1;
-    atomic_store(&lane->published, last);
+    if (head.position < committed)
+        atomic_compare_exchange_strong(&lane->committed, &committed, head.position);
     return 0;
 }
 
-/* The events that come next: the caller's own where they are, or else the log's. */
-static int choose(struct sql *db, struct arena *arena, int64_t published, int64_t upto, const struct event_list *own,
-                  struct event_list *next, struct err *err)
+static int learn(struct bus *bus, struct sql *db, struct lane *lane, struct bus_end *end, struct arena *arena,
+                 struct err *err)
 {
-    if (own->count > 0 && own->events[0].position == published + 1) {
-        *next = *own;
-        return 0;
-    }
-    if (eventlog_read(db, arena, published, CHUNK, next, err) != 0)
+    if (lower_to_log(db, lane, arena, err) != 0 || bus_align(bus, db, arena, end, err) != 0)
         return -1;
-    while (next->count > 0 && next->events[next->count - 1].position > upto)
-        next->count--;
-    if (next->count == 0)
-        return fail(err, ERR_INTERNAL, "the log has no event after position %lld", (long long)published);
+    atomic_store(&lane->published, end->position);
     return 0;
 }
 
-static int step(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena, int64_t upto,
-                const struct event_list *own, struct err *err)
+/*
+ * One batch. Each is read from the log together with the event before it, which must be the one that the bus ends with:
+ * so nothing of one history is put behind another one, whatever was restored meanwhile.
+ */
+static int step(struct bus *bus, struct sql *db, struct lane *lane, struct bus_end *end, struct arena *arena,
+                int64_t upto, struct err *err)
 {
     struct event_list next;
     int64_t last;
-    if (atomic_load(&lane->published) == UNKNOWN && learn(bus, db, lane, arena, err) != 0)
+    bool known = atomic_load(&lane->published) == end->position && end->position >= 0;
+    if ((bus_reconnected(bus) || !known) && learn(bus, db, lane, end, arena, err) != 0)
         return -1;
-    int64_t published = atomic_load(&lane->published);
-    if (published >= upto)
+    if (end->position >= upto)
         return 1;
-    if (choose(db, arena, published, upto, own, &next, err) != 0)
+    if (bus_missing(db, arena, end, CHUNK, &next, err) != 0)
         return -1;
+    while (next.count > 0 && next.events[next.count - 1].position > upto)
+        next.count--;
+    if (next.count == 0)
+        return fail(err, ERR_INTERNAL, "the log has no event after position %lld", (long long)end->position);
     if (bus_publish(bus, arena, next.events, next.count, &last, err) == 0) {
-        atomic_store(&lane->published, last);
-        return last >= upto;
+        end->position = next.events[next.count - 1].position;
+        memcpy(end->digest, next.events[next.count - 1].digest, SHA256_SIZE);
+        atomic_store(&lane->published, end->position);
+        return end->position >= upto;
     }
-    if (err->kind != ERR_CONFLICT)
-        return -1;
-    /*
-     * Elsewhere than we thought. 0 may also mean that there is no stream yet: learn makes it. Past what this pool has
-     * committed it was another pool, or the bus is of another history: learn tells.
-     */
-    atomic_store(&lane->published, last > 0 && last <= upto ? last : UNKNOWN);
-    return 0;
+    /* Elsewhere than we thought: by another publisher, by the loss of its files, or by another history. learn tells. */
+    atomic_store(&lane->published, UNKNOWN);
+    return err->kind == ERR_CONFLICT ? 0 : -1;
 }
 
 static void pause_for(long microseconds)
@@ -196,13 +203,13 @@ static int64_t backlog(const struct lane *lane)
 
 /* Publishes until the bus has what the pool has committed, or somebody else takes over. What is left of a long outage
  * is for the commands to come, a turn each, and for the tail: this worker has requests to answer. */
-static int publish_all(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena,
-                       const struct event_list *own, struct err *err)
+static int publish_all(struct bus *bus, struct sql *db, struct lane *lane, struct bus_end *end, struct arena *arena,
+                       struct err *err)
 {
     int64_t began = clock_steady();
     for (int i = 0, status = 0; i < STEPS; i++) {
         int64_t upto = atomic_load(&lane->committed);
-        status = step(bus, db, lane, arena, upto, own, err);
+        status = step(bus, db, lane, end, arena, upto, err);
         if (status < 0)
             return -1;
         if (status > 0 && atomic_load(&lane->committed) == upto)
@@ -238,16 +245,17 @@ static void wake(struct lane *lane)
 int publish_committed(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena,
                       const struct envelope *events, size_t count, struct err *err)
 {
-    const struct event_list own = {(struct envelope *)(uintptr_t)events, count};
     if (count == 0)
         return 0;
+    struct bus_end alone = {.position = UNKNOWN};
+    int64_t position = events[count - 1].position;
     fault_point("before-publish");
     /* Over a new connection the database may be another, restored from an older copy. */
     if (sql_reconnected(db)) {
-        atomic_store(&lane->committed, events[count - 1].position);
+        atomic_store(&lane->committed, position);
         atomic_store(&lane->published, UNKNOWN);
     }
-    raise_to(&lane->committed, events[count - 1].position);
+    raise_to(&lane->committed, position);
     int status = 0;
     /* Who commits between a holder's last look and its leaving finds the lane taken: so the holder looks once more. */
     do {
@@ -256,11 +264,14 @@ int publish_committed(struct bus *bus, struct sql *db, struct lane *lane, struct
             wake(lane);
             return 0;
         }
+        /* Somebody else may have published ours; or it is another event that is there, of another history. */
+        if (entry == ENTERED && position <= atomic_load(&lane->published))
+            atomic_store(&lane->published, UNKNOWN);
         if (resting(lane))
             status = 1; /* who made it rest has said why */
         else if (!bus_connected(bus))
             status = fail(err, ERR_UNAVAILABLE, "bus: not connected");
-        else if ((status = publish_all(bus, db, lane, arena, &own, err)) < 0)
+        else if ((status = publish_all(bus, db, lane, entry == ENTERED ? &lane->end : &alone, arena, err)) < 0)
             give_up(lane);
         if (entry == ENTERED)
             pthread_mutex_unlock(&lane->lock);
@@ -291,18 +302,27 @@ static int look_at_log(struct sql *db, struct lane *lane, struct arena *arena, s
     return 0;
 }
 
+/* What is committed at positions that the bus has already leaves nothing to do, though it is another history. */
+static int check_history(struct sql *db, struct lane *lane, struct arena *arena, struct err *err)
+{
+    struct event_list none;
+    if (clock_steady() < lane->next_check || atomic_load(&lane->published) != lane->end.position)
+        return 0;
+    lane->next_check = clock_steady() + CHECK_US;
+    return bus_missing(db, arena, &lane->end, 0, &none, err);
+}
+
 /* One look, and what it finds to do: 0, or -1. */
 static int serve_once(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena, struct err *err)
 {
-    const struct event_list none = {0};
     arena_reset(arena);
     if (sql_reconnected(db) && look_at_log(db, lane, arena, err) != 0)
         return -1;
     if (atomic_load(&lane->published) != UNKNOWN && backlog(lane) <= 0) {
         sleep_until_woken(lane);
-        return 0;
+        return check_history(db, lane, arena, err);
     }
-    int status = step(bus, db, lane, arena, atomic_load(&lane->committed), &none, err);
+    int status = step(bus, db, lane, &lane->end, arena, atomic_load(&lane->committed), err);
     if (status > 0 && backlog(lane) > 0)
         pause_for(GATHER_SERVING_US);
     return status < 0 ? -1 : 0;
@@ -331,8 +351,7 @@ void lane_serve(struct lane *lane, struct bus *bus, struct sql *db, struct arena
 int publish_missing(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena, int64_t upto,
                     struct err *err)
 {
-    const struct event_list none = {0};
-    int status = step(bus, db, lane, arena, upto, &none, err);
+    int status = step(bus, db, lane, &lane->end, arena, upto, err);
     if (status < 0)
         atomic_store(&lane->published, UNKNOWN);
     return status;

@@ -16,6 +16,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum {
@@ -35,8 +36,10 @@ struct tail {
     struct bus_feed *feed;
     unsigned epoch; /* of the bus connection that the feed belongs to */
     int64_t cursor;
+    bool known; /* the event at the cursor, by this digest */
+    unsigned char digest[SHA256_SIZE];
     bool lost;
-    int64_t quiet_since, next_feed, next_check, next_complaint; /* clock_steady */
+    int64_t quiet_since, next_feed, next_complaint; /* clock_steady */
 };
 
 int tail_open(struct tail **tail, const struct conf *conf, const struct model *model, int64_t after, struct err *err)
@@ -107,12 +110,40 @@ static void complain(struct tail *tail, const struct err *err)
     tail->next_complaint = now + COMPLAIN_US;
 }
 
-/* Events of the log after the cursor, made durable before anybody sees them. False: the database cannot say. */
+static void remember(struct tail *tail, const struct envelope *event)
+{
+    memcpy(tail->digest, event->digest, SHA256_SIZE);
+    tail->known = true;
+}
+
+/*
+ * The list begins with the event at the cursor: takes it off. False: the log has another one there, or ends before, so
+ * it is another log, and whoever follows must begin anew.
+ */
+static bool same_history(struct tail *tail, struct event_list *list, struct err *err)
+{
+    if (list->count > 0 && (!tail->known || memcmp(list->events[0].digest, tail->digest, SHA256_SIZE) == 0)) {
+        remember(tail, &list->events[0]);
+        list->events++;
+        list->count--;
+        return true;
+    }
+    tail->lost = true;
+    fail(err, ERR_CONFLICT, "the log %s what was handed out: was the database restored from an old copy?",
+         list->count > 0 ? "holds another event than" : "ends before");
+    return false;
+}
+
+/*
+ * Events of the log after the cursor, made durable before anybody sees them; the one at the cursor is read with them,
+ * and is to be the one that was handed out. False: the database cannot say, or it is another log.
+ */
 static bool read_log(struct tail *tail, struct arena *arena, struct event_list *list)
 {
     struct err err;
-    if (eventlog_read(tail->db, arena, tail->cursor, CHUNK, list, &err) == 0 &&
-        (list->count == 0 || eventlog_fence(tail->db, &err) == 0))
+    int64_t seen = tail->cursor > 0 ? 1 : 0;
+    if (eventlog_read(tail->db, arena, tail->cursor - seen, CHUNK + (size_t)seen, list, &err) == 0 &&
+        (seen == 0 || same_history(tail, list, &err)) && (list->count == 0 || eventlog_fence(tail->db, &err) == 0))
         return true;
     *list = (struct event_list){0};
     complain(tail, &err);
@@ -132,11 +163,11 @@ static void drop_feed(struct tail *tail)
 static bool take_feed(struct tail *tail, struct arena *arena, int64_t position)
 {
     struct err err = {0};
-    int64_t last = 0;
+    struct bus_end end;
     unsigned epoch = bus_epoch(tail->bus);
     tail->next_feed = clock_steady() + FEED_RETRY_US;
-    int status = bus_align(tail->bus, tail->db, arena, &last, &err);
-    if (status == 0 && last < position) {
+    int status = bus_align(tail->bus, tail->db, arena, &end, &err);
+    if (status == 0 && end.position < position) {
         status = publish_missing(tail->bus, tail->db, tail->lane, arena, position, &err);
         if (status >= 0)
             tail->next_feed = 0;
@@ -155,24 +186,6 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* A log that ends before what was handed out is another one: whoever follows must begin anew. */
-static void check_history(struct tail *tail, struct arena *arena)
-{
-    struct err err;
-    struct log_head head;
-    if (clock_steady() < tail->next_check)
-        return;
-    tail->next_check = clock_steady() + QUIET_US;
-    if (eventlog_head(tail->db, arena, &head, &err) == 0 && head.position < tail->cursor) {
-        fail(&err, ERR_CONFLICT,
-             "the log ends at %" PRId64 ", before what was handed out: was the database restored "
-             "from an old copy?",
-             head.position);
-        complain(tail, &err);
-        tail->lost = true;
-    }
-}
-
 /*
  * Without a feed: what the log has, and where that was all of it, a step towards a feed; a pause where there is
  * neither. It must not wait for silence: a busy log would keep it polling for ever.
@@ -181,8 +194,6 @@ static void poll_log(struct tail *tail, struct arena *arena, int64_t until, stru
 {
     bool readable = read_log(tail, arena, list);
     bool due = readable && list->count < CHUNK && bus_connected(tail->bus) && clock_steady() >= tail->next_feed;
-    if (readable && list->count == 0)
-        check_history(tail, arena);
     bool stepped = due && take_feed(tail, arena, tail->cursor + (int64_t)list->count);
     if (list->count == 0 && !stepped)
         sleep_us(earlier(readable ? POLL_US : TROUBLE_US, until - clock_steady()));
@@ -192,12 +203,8 @@ static void poll_log(struct tail *tail, struct arena *arena, int64_t until, stru
 static void look_behind(struct tail *tail, struct arena *arena, struct event_list *list)
 {
     tail->quiet_since = clock_steady();
-    if (!read_log(tail, arena, list))
-        return;
-    if (list->count > 0)
+    if (read_log(tail, arena, list) && list->count > 0)
         drop_feed(tail);
-    else
-        check_history(tail, arena);
 }
 
 /* One message of the feed behind those in the list: 1 taken or not of use, 0 none in time, -1 the list ends here. */
@@ -262,8 +269,10 @@ void tail_next(struct tail *tail, struct arena *arena, int64_t timeout_us, struc
             read_feed(tail, arena, until, list);
         else
             poll_log(tail, arena, until, list);
-    } while (list->count == 0 && clock_steady() < until);
-    if (list->count > 0)
+    } while (list->count == 0 && !tail->lost && clock_steady() < until);
+    if (list->count > 0) {
         tail->cursor = list->events[list->count - 1].position;
+        remember(tail, &list->events[list->count - 1]);
+    }
     upcast(tail, arena, list);
 }

@@ -3,6 +3,7 @@
 import os
 import socket
 
+import pytest
 from courant import Stream, until
 
 
@@ -84,6 +85,47 @@ def test_streams_over_a_restored_database(stack, admin):
     last = stack.admin().article("Published again").position
     until(lambda: stack.bus_last >= last, 20, "the bus")
     assert "clean" in stack.verify()
+
+
+@pytest.mark.parametrize("many", [1, 8], ids=["behind the bus", "past the bus"])
+def test_a_database_restored_while_all_run(stack, admin, many):
+    """Nothing is stopped: nothing of the new history gets behind the old one, on the bus or in a stream."""
+    head = stack.head
+    lost = [admin.article(f"Lost {n}") for n in range(3)]
+    end = lost[-1].position
+    until(lambda: stack.bus_last == end, 30, "the bus")
+    alien = stack.bus(head + 1)
+    stream = Stream(stack, f"/events?after={head}")
+    stream.wait_for(end)
+    alarms = log_of(stack, "fcgi").count("nothing is published")
+    go_back(stack, head, [answer.json["id"] for answer in lost])
+    for n in range(many):
+        last = admin.article(f"In the new history {n}").position
+    assert (last > end) == (many > 1)
+    until(lambda: log_of(stack, "fcgi").count("nothing is published") > alarms, 20, "the workers' alarm")
+    assert stream.ended.wait(20)
+    assert stream.ids == list(range(head + 1, end + 1))
+    assert stack.bus_last == end and stack.bus(head + 1) == alien
+    done = stack.ctl("bus", "rebuild", "--force")
+    assert done.returncode == 0, done.stderr
+    last = admin.article("Published again").position
+    until(lambda: stack.bus_last >= last, 20, "the bus")
+    assert stack.bus(head + 1)["id"] != alien["id"]
+    third = Stream(stack, f"/events?after={head}")
+    third.wait_for(last)
+    third.close()
+    assert third.ids == list(range(head + 1, last + 1))
+    assert "clean" in stack.verify()
+
+
+def test_force_makes_a_bus_anew_whose_end_is_right(stack, admin):
+    """A stream that holds a stranger in its middle is told from the log by verify alone; force does not look."""
+    admin.article("At the end")
+    until(lambda: stack.bus_last == stack.head, 30, "the bus")
+    before = stack.bus(1)
+    done = stack.ctl("bus", "rebuild", "--force")
+    assert done.returncode == 0 and "deleted" in done.stdout and f"filled   {stack.head} events" in done.stdout, done.stdout + done.stderr
+    assert stack.bus(1) == before and "clean" in stack.verify()
 
 
 def test_a_rebuild_that_is_killed(stack, admin):
