@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_BLOCK = 32 * 1024, ALIGNMENT = 16 };
+enum { FIRST_BLOCK = 64 * 1024, ALIGNMENT = 16 };
 
 struct block {
     struct block *next;

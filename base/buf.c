@@ -46,16 +46,18 @@ void buf_puts(struct buf *buf, const char *text)
     buf_add(buf, text, strlen(text));
 }
 
+/* Into what room there is; where it is too small, once more. */
 void buf_printf(struct buf *buf, const char *format, ...)
 {
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int len = vsnprintf(NULL, 0, format, args);
-    if (len >= 0 && reserve(buf, (size_t)len + 1)) {
+    size_t room = buf->cap - buf->len;
+    int len = buf->failed ? -1 : vsnprintf(room > 0 ? buf->data + buf->len : NULL, room, format, args);
+    if (len >= 0 && (size_t)len >= room && reserve(buf, (size_t)len + 1))
         vsnprintf(buf->data + buf->len, (size_t)len + 1, format, again);
+    if (len >= 0 && !buf->failed)
         buf->len += (size_t)len;
-    }
     va_end(again);
     va_end(args);
 }

@@ -1,6 +1,7 @@
 /* Cryptography by libsodium. See crypt.h. */
 #include "base/crypt.h"
 
+#include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,9 +12,25 @@ _Static_assert(sizeof(crypto_hash_sha256_state) <= sizeof(struct sha256), "struc
 _Static_assert(SHA256_SIZE == crypto_hash_sha256_BYTES, "SHA-256 is 32 bytes");
 _Static_assert(PASSWORD_HASH_SIZE >= crypto_pwhash_STRBYTES, "room for a PHC string");
 
+enum { UNIQUE_AT_ONCE = 1024 };
+
+static _Thread_local struct {
+    unsigned char bytes[UNIQUE_AT_ONCE];
+    size_t left;
+} unique;
+
+static void forget_unique(void)
+{
+    unique.left = 0;
+}
+
 int crypt_init(struct err *err)
 {
-    return sodium_init() >= 0 ? 0 : fail(err, ERR_INTERNAL, "libsodium: no source of randomness");
+    static bool prepared;
+    if (sodium_init() < 0 || (!prepared && pthread_atfork(NULL, NULL, forget_unique) != 0))
+        return fail(err, ERR_INTERNAL, "libsodium: no source of randomness");
+    prepared = true;
+    return 0;
 }
 
 void crypt_wipe_freed(char **argv)
@@ -62,6 +79,16 @@ bool crypt_same(const void *a, const void *b, size_t len)
 void crypt_random(void *out, size_t len)
 {
     randombytes_buf(out, len);
+}
+
+void crypt_unique(void *out, size_t len)
+{
+    if (len > unique.left) {
+        randombytes_buf(unique.bytes, UNIQUE_AT_ONCE);
+        unique.left = UNIQUE_AT_ONCE;
+    }
+    unique.left -= len;
+    memcpy(out, unique.bytes + unique.left, len);
 }
 
 void crypt_wipe(void *secret, size_t len)

@@ -33,6 +33,11 @@ void hmac_sha256(const void *data, size_t len, const unsigned char key[SECRET_SI
 /* Compares in a time that does not depend on where two runs differ. */
 bool crypt_same(const void *a, const void *b, size_t len);
 void crypt_random(void *out, size_t len);
+/*
+ * Random bytes that are no secret, such as those of ids, at most 1024: many are fetched at a time, so that most calls
+ * need none of the kernel. A child process does not go on with what its parent had left; crypt_init comes first.
+ */
+void crypt_unique(void *out, size_t len);
 void crypt_wipe(void *secret, size_t len);
 /*
  * Wipes what the functions that have returned left on the stack, below the caller's frame.

@@ -16,7 +16,7 @@ static void stamp(uint64_t *millis, uint16_t *counter)
     uint64_t now = (uint64_t)(clock_now() / 1000);
     if (now > last) {
         last = now;
-        crypt_random(&count, sizeof count);
+        crypt_unique(&count, sizeof count);
         count &= 0x7ff;
     } else if (++count > 0xfff) {
         last++;
@@ -32,7 +32,7 @@ void id_new(char id[ID_TEXT])
     uint16_t counter;
     unsigned char tail[8];
     stamp(&millis, &counter);
-    crypt_random(tail, sizeof tail);
+    crypt_unique(tail, sizeof tail);
     snprintf(id, ID_TEXT, "%08x-%04x-7%03x-%02x%02x-%02x%02x%02x%02x%02x%02x", (unsigned)(millis >> 16) & 0xffffffffu,
              (unsigned)millis & 0xffffu, counter & 0xfffu, (tail[0] & 0x3fu) | 0x80u, tail[1], tail[2], tail[3],
              tail[4], tail[5], tail[6], tail[7]);

@@ -74,7 +74,7 @@ static void take_trace(struct http_request *request)
         request->trace_id[TRACE_LEN] = '\0';
         return;
     }
-    crypt_random(raw, sizeof raw);
+    crypt_unique(raw, sizeof raw);
     hex_encode(raw, sizeof raw, request->trace_id);
 }
 
