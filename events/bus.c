@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <nats/nats.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -227,6 +228,15 @@ static natsStatus make_message(struct bus *bus, struct arena *arena, const struc
     return s;
 }
 
+/* A planted crash: the first message of a batch is on the bus, the others are not yet on their way. */
+static void die_if_due(const struct bus *bus, size_t sent)
+{
+    if (sent == 1 && fault_due("mid-publish")) {
+        natsConnection_Flush(bus->connection);
+        raise(SIGKILL);
+    }
+}
+
 /* Only the last message of a batch asks for an answer: a refusal before it refuses it too. */
 static natsStatus send_all(struct bus *bus, struct arena *arena, const struct envelope *events, size_t count,
                            natsMsg **answer)
@@ -240,6 +250,7 @@ static natsStatus send_all(struct bus *bus, struct arena *arena, const struct en
         else if (s == NATS_OK)
             s = natsConnection_RequestMsg(answer, bus->connection, message, bus->conf->nats_timeout_ms);
         natsMsg_Destroy(message);
+        die_if_due(bus, i + 1);
     }
     return s;
 }
@@ -281,7 +292,6 @@ int bus_publish(struct bus *bus, struct arena *arena, const struct envelope *eve
     if (!bus_connected(bus))
         return fail(err, ERR_UNAVAILABLE, "bus: not connected");
     natsStatus s = send_all(bus, arena, events, count, &answer);
-    fault_point("mid-publish");
     if (s == NATS_NO_RESPONDERS) {
         *last = 0;
         return fail(err, ERR_CONFLICT, "bus: there is no stream");
