@@ -30,6 +30,7 @@ add style.openapi style 120 -- env REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE
 for unit in $units; do
     add "unit.asan.${unit#test_}" 'unit;asan' 120 -- "$build/../build-asan/$unit"
 done
+add unit.plan unit 60 -- /usr/bin/python3 -B -m pytest -q -p no:cacheprovider --noconftest --tb=short "$source/tests/fault/check_plan.py"
 add unit.browser.parser unit 60 -- node "$source/tests/browser/parser.mjs"
 for target in "$source"/tests/fuzz/fuzz_*.c; do
     name=$(basename "$target" .c)
