@@ -8,7 +8,7 @@ import urllib.request
 
 import pytest
 
-from courant import Stream, until
+from courant import Session, Stream, until
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +65,126 @@ def test_killed_around_publishing_then_quiet(stack, admin, point):
     until(lambda: stack.bus_last == end, 5, "the bus")
     stream.close()
     assert stream.ids == [start + 1, start + 2]
+
+
+def test_killed_in_the_midst_of_a_batch(stack, admin):
+    """One of three events is on the bus, and nobody is there to go on: the others come behind it, once each."""
+    stack.dev("stop", "notifier")
+    # The pool knows where the bus is; what the notifier has published of late it did not.
+    start, pool = admin.article("Before").position, stack.pid("fcgi")
+    until(lambda: stack.bus_last == start, 30, "the bus")
+    fault = Fault(stack, "mid-publish")
+    os.kill(pool, signal.SIGSTOP)  # so that the one who publishes has no successor
+    try:
+        end = admin.article("Three events").position
+        assert end == start + 3
+        until(lambda: not os.path.exists(fault.path), what="the crash")
+        until(lambda: stack.bus_last > start, what="the first message")
+        assert stack.bus_last == start + 1
+    finally:
+        os.kill(pool, signal.SIGCONT)
+    fault.strikes()
+    until(lambda: stack.bus_last == end, 20, "the rest")
+    types = [stack.bus(position)["type"] for position in range(start + 1, end + 1)]
+    assert types == ["article.created", "article.revision_created", "article.published"]
+    stack.dev("start", "notifier")
+
+
+def waiting(stack):
+    """The transactions that wait for a lock, by their connections. The server does not look anew within a tenth of a second."""
+    return dict(stack.root("DO SLEEP(0.15); SELECT trx_mysql_thread_id, trx_id FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'"))
+
+
+@pytest.mark.parametrize("point, inserted", [("position-taken", 0), ("event-inserted", 1)])
+def test_killed_in_the_midst_of_the_append(stack, admin, point, inserted):
+    """The worker is dead and its connection too: the log and its head are as before, and the next one gets the position."""
+    def head():
+        return stack.sql("SELECT position, HEX(hash) FROM log_head")
+
+    before, start = head(), stack.head
+    fault = Fault(stack, point)
+    with Session(stack) as other:
+        # What it is to insert next is taken, so it comes no further.
+        other.run("START TRANSACTION// INSERT INTO events (position, id, stream, version, type, audience, data, metadata, "
+                  f"recorded_at, digest, hash) SELECT {start + 1 + inserted}, REVERSE(id), 'held', 1, type, audience, data, "
+                  f"metadata, recorded_at, digest, hash FROM events WHERE position = {start}")
+        answer = stack.client(admin.token).post("/api/articles", {"title": f"Cut off {point}", "content": "x"})
+        assert answer.status == 503
+        victim, = until(lambda: waiting(stack), what="the append to wait")
+        assert head() == before
+        stack.root(f"KILL {victim}")
+        until(lambda: not waiting(stack), what="its end")
+        other.run("ROLLBACK")
+    fault.strikes()
+    assert head() == before
+    assert stack.sql(f"SELECT COUNT(*) FROM events WHERE position > {start}") == [["0"]]
+    assert stack.sql(f"SELECT COUNT(*) FROM articles WHERE title = 'Cut off {point}'") == [["0"]]
+    assert admin.article("The next", publish=False).position == start + 2
+
+
+@pytest.mark.parametrize("point", ["position-taken", "event-inserted"])
+def test_killed_while_the_server_appends(stack, admin, point):
+    """The worker is dead, its connection is not: the server goes on. Whoever asks again gets what it has done, once."""
+    start = stack.head
+
+    def post():
+        return stack.client(admin.token).post("/api/articles", {"title": "Gone on", "content": "x"},
+                                              headers={"Idempotency-Key": f"{point}-{start}"})
+
+    fault = Fault(stack, point)
+    first = post()
+    fault.strikes()
+    assert first.status == 503
+    assert {(answer.status, answer.position) for answer in (post(), post(), post())} == {(201, start + 2)}
+    assert stack.head == start + 2
+
+
+def post_in_thread(client, path, payload, **headers):
+    answers = []
+    thread = threading.Thread(target=lambda: answers.append(client.post(path, payload, headers=headers)), daemon=True)
+    thread.start()
+
+    def answer():
+        thread.join(60)
+        return answers[0]
+
+    return answer
+
+
+def test_a_lock_that_others_hold_for_long(stack, admin):
+    """1205, a lock that is waited for in vain: the command is tried again until it is done, once."""
+    start = stack.head
+    with Session(stack) as other:
+        other.run("START TRANSACTION// SELECT position FROM log_head FOR UPDATE")
+        answer = post_in_thread(admin, "/api/articles", {"title": f"Patient {start}", "content": "x"})
+        (_, first), = until(lambda: waiting(stack).items(), what="the command to wait")
+        # Longer than a session waits: then it waits in another transaction.
+        until(lambda: waiting(stack) and first not in waiting(stack).values(), 30, "another try")
+        assert stack.head == start
+        other.run("ROLLBACK")
+    assert answer().status == 201 and answer().position == start + 2
+    assert stack.sql(f"SELECT COUNT(*) FROM articles WHERE title = 'Patient {start}'") == [["1"]]
+
+
+def test_a_deadlock(stack, admin):
+    """1213: of two that wait for each other the command is the one that is rolled back; it is done when it can be."""
+    def deadlocks():
+        return int(stack.root("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")[0][1])
+
+    article = admin.article("Contended").json
+    start, before = stack.head, deadlocks()
+    with Session(stack) as other:
+        # Who has changed more rows is not the one that is chosen.
+        other.run("START TRANSACTION// INSERT INTO rebuilds SELECT CONCAT('weight ', seq), 0, '' FROM seq_1_to_5000// "
+                  "SELECT position FROM log_head FOR UPDATE")
+        answer = post_in_thread(admin, "/api/commands/update_article", {"id": article["id"], "title": "Done", "content": "x"},
+                                **{"If-Match": f'"v{article["version"]}"'})
+        until(lambda: waiting(stack), what="the command to wait with the article locked")
+        assert other.run(f"SELECT id FROM articles WHERE id = '{article['id']}' FOR UPDATE") == [[article["id"]]]
+        assert deadlocks() == before + 1 and stack.head == start
+        other.run("ROLLBACK")
+    assert answer().status == 200 and answer().json["title"] == "Done"
+    assert answer().position == stack.head == start + 2
 
 
 def test_killed_before_commit_leaves_no_trace(stack, admin):

@@ -195,6 +195,40 @@ class Nats:
         self.socket.close()
 
 
+class Session:
+    """A connection to a database of the stack that stays open, as root: its transaction and its locks are held."""
+
+    def __init__(self, stack, database="courant"):
+        self.client = subprocess.Popen(["mariadb", "--no-defaults", "-S", stack.env["COURANT_DB_SOCKET"], "-uroot", "-N", "-B",
+                                        "--unbuffered", "--delimiter=//", database], text=True,
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.id = self.run("SELECT CONNECTION_ID()")[0][0]
+
+    def send(self, text):
+        """Does not wait: result does."""
+        self.client.stdin.write(f"{text}//\nSELECT 'done'//\n")
+        self.client.stdin.flush()
+
+    def result(self):
+        rows = []
+        while (line := self.client.stdout.readline()) != "done\n":
+            assert line, "the statement failed"
+            rows.append(line.rstrip("\n").split("\t"))
+        return rows
+
+    def run(self, text):
+        self.send(text)
+        return self.result()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.client.stdin.close()
+        self.client.wait(20)
+        self.client.stdout.close()
+
+
 class Stack:
     """The stack of COURANT_DEV_DIR, which ./dev has started."""
 
@@ -223,6 +257,12 @@ class Stack:
     def sql(self, text):
         done = subprocess.run(["mariadb", "--no-defaults", "-S", self.env["COURANT_DB_SOCKET"], "-ucourant",
                                f"-p{self.env['COURANT_DB_PASSWORD']}", "-N", "-B", self.env["COURANT_DB_NAME"], "-e", text],
+                              check=True, capture_output=True, text=True)
+        return [line.split("\t") for line in done.stdout.splitlines()]
+
+    def root(self, text):
+        """As the database's administrator, in no database."""
+        done = subprocess.run(["mariadb", "--no-defaults", "-S", self.env["COURANT_DB_SOCKET"], "-uroot", "-N", "-B", "-e", text],
                               check=True, capture_output=True, text=True)
         return [line.split("\t") for line in done.stdout.splitlines()]
 
