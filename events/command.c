@@ -157,14 +157,29 @@ static int commit(const struct work *work, struct outcome *outcome, struct err *
     return 0;
 }
 
-/* There was nothing to change: what there is already is the answer, as of the log's position. */
+/*
+ * There was nothing to change: what there is already is the answer, as of the log's position. The key's record is made
+ * all the same, under the row's lock; a crash before its commit leaves nothing, and the next try decides again.
+ */
 static int leave(const struct work *work, struct outcome *outcome, struct err *err)
 {
     struct log_head head;
-    sql_rollback(work->db);
-    if (eventlog_head(work->db, work->command->arena, &head, err) != 0)
+    const struct command *command = work->command;
+    if (command->idempotency_key == NULL)
+        sql_rollback(work->db);
+    if (eventlog_head(work->db, command->arena, &head, err) != 0)
         return -1;
     outcome->position = head.position;
+    if (command->idempotency_key == NULL)
+        return 0;
+    struct sql_batch *batch = sql_batch_new(command->arena);
+    if (batch == NULL)
+        return fail(err, ERR_INTERNAL, "the command is too large");
+    idempotency_add(batch, command, outcome);
+    if (arena_exhausted(command->arena))
+        return fail(err, ERR_INTERNAL, "the command is too large");
+    if (sql_batch_commit(work->db, batch, NULL, err) != 0)
+        return err->kind == ERR_CONFLICT ? conflict(work, sql_duplicate_key(work->db), err) : -1;
     return 0;
 }
 

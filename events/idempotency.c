@@ -108,13 +108,18 @@ void idempotency_add(struct sql_batch *batch, const struct command *command, con
     expiry(since);
     sql_batch_add(batch, "DELETE FROM commands WHERE actor = ? AND idempotency_key = ? AND created_at <= ?",
                   SQL_ARGS(SQL_TEXT(actor_of(command)), SQL_TEXT(key_of(command)), SQL_TEXT(since)));
+    /* What changed nothing is as of the last event that there was. */
+    bool changed = outcome->count > 0;
     sql_batch_add(batch,
-                  "INSERT INTO commands (actor, idempotency_key, digest, event_id, status, headers, body, created_at) "
-                  "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                  changed ? "INSERT INTO commands (actor, idempotency_key, digest, event_id, status, headers, body, "
+                            "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                          : "INSERT INTO commands (actor, idempotency_key, digest, event_id, status, headers, body, "
+                            "created_at) VALUES (?, ?, ?, COALESCE((SELECT id FROM events WHERE position = ?), ''), "
+                            "?, ?, ?, ?)",
                   SQL_ARGS(SQL_TEXT(actor_of(command)), SQL_TEXT(key_of(command)), SQL_BYTES(digest, SHA256_SIZE),
-                           SQL_TEXT(outcome->events[outcome->count - 1].id), SQL_INT(outcome->reply.status),
-                           reply_text(outcome->reply.headers), reply_text(outcome->reply.body),
-                           sql_moment(batch, command->now)));
+                           changed ? SQL_TEXT(outcome->events[outcome->count - 1].id) : SQL_INT(outcome->position),
+                           SQL_INT(outcome->reply.status), reply_text(outcome->reply.headers),
+                           reply_text(outcome->reply.body), sql_moment(batch, command->now)));
 }
 
 int idempotency_purge(struct sql *db, struct err *err)

@@ -69,3 +69,21 @@ def test_fifty_at_once_are_one(stack, admin):
     assert len({answer.body for answer in answers}) == 1
     assert sum("idempotency-replayed" not in answer.headers for answer in answers) == 1
     assert stack.head == before + 3
+
+
+def test_what_changed_nothing_is_kept_too(stack, admin):
+    stack.user("ann")
+    user = stack.sql("SELECT id FROM users WHERE username = 'ann'")[0][0]
+
+    def allow(permissions):
+        return admin.call("PUT", f"/api/users/{user}/permissions", {"permissions": permissions},
+                          headers={"Idempotency-Key": "nothing-1"})
+
+    first = allow([])
+    assert first.status == 200 and "idempotency-replayed" not in first.headers
+    head = stack.head
+    assert "another request" in allow(["audit_read"]).problem(422)["detail"]
+    stack.user("bob").post("/api/articles", {"title": "Meanwhile", "content": "x"})
+    again = allow([])
+    assert again.status == 200 and again.headers["idempotency-replayed"] == "true" and again.body == first.body
+    assert again.position == first.position <= head
