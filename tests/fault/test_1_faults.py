@@ -2,12 +2,14 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 import urllib.request
 
 import pytest
 
+import fastcgi
 from courant import Session, Stream, until
 
 
@@ -381,26 +383,19 @@ def test_reload_replaces_workers_one_by_one(stack, admin):
 
 def test_terminated_during_an_upload(stack, admin):
     """A worker that is told to end while a body arrives reads it to its end and answers."""
-    import socket
     body = b'{"title":"Uploaded","content":"' + b"x" * 9000 + b'"}'
-    pairs = [(b"REQUEST_METHOD", b"POST"), (b"REQUEST_URI", b"/api/articles"), (b"CONTENT_TYPE", b"application/json"),
-             (b"CONTENT_LENGTH", str(len(body)).encode()), (b"HTTP_AUTHORIZATION", b"Bearer " + admin.token.encode())]
-    params = b"".join(bytes([len(name)]) + (len(value) | 0x80000000).to_bytes(4, "big") + name + value
-                      for name, value in pairs)
-
-    def record(kind, data):
-        return bytes([1, kind, 0, 1]) + len(data).to_bytes(2, "big") + b"\0\0" + data
-
+    head = fastcgi.request("POST", "/api/articles", {
+        "Content-Type": "application/json", "Authorization": f"Bearer {admin.token}"}, len(body))
     with socket.socket(socket.AF_UNIX) as raw:
         raw.settimeout(30)
         raw.connect(stack.env["COURANT_FCGI_SOCKET"])
-        raw.sendall(record(1, b"\0\1\0\0\0\0\0\0") + record(4, params) + record(4, b"") + record(5, body[:4000]))
+        raw.sendall(head + fastcgi.record(fastcgi.STDIN, body[:4000]))
         workers = stack.workers()
         # Idle workers wait in a poll; this one is in the midst of a read.
         busy = until(lambda: [pid for pid in workers if open(f"/proc/{pid}/syscall").read().split()[0] == "0"], 15,
                      "a worker that reads")
         os.kill(busy[0], signal.SIGTERM)
-        raw.sendall(record(5, body[4000:]) + record(5, b""))
+        raw.sendall(fastcgi.record(fastcgi.STDIN, body[4000:]) + fastcgi.record(fastcgi.STDIN))
         answer = b""
         while b"Uploaded" not in answer:
             more = raw.recv(65536)

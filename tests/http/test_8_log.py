@@ -4,7 +4,6 @@ import hashlib
 import http.client
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -12,7 +11,8 @@ import threading
 
 import pytest
 
-from courant import Stream, until
+import fastcgi
+from courant import Session, Stream, until
 
 FIXTURE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures", "log-schema-1.jsonl")
 
@@ -161,27 +161,129 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_streams_show_todays_form(old):
-    """From the log (a stream that begins in the past) and from the tail."""
+class Running:
+    """A program of Courant's that runs on a site's database."""
+
+    def __init__(self, site, program, conf):
+        with open(site.config, "a") as file:
+            file.write(conf)
+        self.process = subprocess.Popen([os.path.join(site.stack.env["COURANT_DEV_PREFIX"], "sbin", program),
+                                         "--config", site.config])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(60)
+
+
+def a_notifier(site, conf=""):
     port, status = free_port(), free_port()
-    with open(old.config, "a") as file:
-        file.write(f"[notifier]\nlisten = 127.0.0.1:{port}\nstatus_listen = 127.0.0.1:{status}\n")
-    # The last two events come while the notifier runs: by the bus or by the log, but through the tail.
-    published = [json.loads(line) for line in old.lines() if '"type":"article.published"' in line]
-    program = os.path.join(old.stack.env["COURANT_DEV_PREFIX"], "sbin", "courant-notifier")
-    with subprocess.Popen([program, "--config", old.config]) as notifier:
-        try:
-            site = type("Address", (), {"host": "127.0.0.1", "port": port})
-            until(lambda: is_ready(status), 30, "the notifier")
-            stream = Stream(site, "/events?after=0")
-            stream.wait_for(published[-1]["position"])
-            seen = [frame[2] for frame in stream.events if frame[1] == "article.published"]
-            stream.close()
-        finally:
-            notifier.send_signal(signal.SIGTERM)
-    assert [event["position"] for event in seen] == [event["position"] for event in published]
+    running = Running(site, "courant-notifier", f"[notifier]\nlisten = 127.0.0.1:{port}\nstatus_listen = 127.0.0.1:{status}\n"
+                      f"canary_s = 86400\n{conf}")
+    running.at = type("Address", (), {"host": "127.0.0.1", "port": port})
+    until(lambda: is_ready(status), 30, "the notifier")
+    return running
+
+
+def shows_todays_form(stream, lines):
+    """All that is published in these lines of a log, as today's events."""
+    published = [json.loads(line) for line in lines if '"type":"article.published"' in line]
+    stream.wait_for(json.loads(lines[-1])["position"])
+    seen = [frame[2] for frame in stream.events if frame[1] == "article.published"]
+    stream.close()
+    assert published and [event["position"] for event in seen] == [event["position"] for event in published]
     for event in seen:
         assert event["data"]["published_at"] == event["timestamp"]
+
+
+def behind(last, lines):
+    """The same events as what comes behind the last of another log."""
+    position, hash, moved = json.loads(last)["position"], json.loads(last)["hash"], []
+    for line in lines:
+        event = json.loads(line)
+        position += 1
+        hash = hashlib.sha256(bytes.fromhex(hash + event["digest"])).hexdigest()
+        for name, value in ("position", position), ("hash", hash):
+            old = json.dumps({name: event[name]}, separators=(",", ":"))[1:-1]
+            assert line.count(old) == 1
+            line = line.replace(old, json.dumps({name: value}, separators=(",", ":"))[1:-1])
+        moved.append(line)
+    return moved
+
+
+# What comes later nobody sees who is not logged in.
+PUBLIC_UNTIL = 17
+
+
+def test_streams_of_the_past_show_todays_form(old):
+    with a_notifier(old) as notifier:
+        shows_todays_form(Stream(notifier.at, "/events?after=0"), old.lines()[:PUBLIC_UNTIL])
+
+
+@pytest.mark.parametrize("conf", ["", "[nats]\nurl = nats://127.0.0.1:1\n"], ids=["bus", "no bus"])
+def test_streams_that_run_show_todays_form(site, conf):
+    """What comes while somebody listens goes through the tail, beside a bus and without one."""
+    lines = open(FIXTURE).readlines()
+    assert site.ctl("import", input="".join(lines[:14])).returncode == 0
+    with a_notifier(site, conf) as notifier:
+        stream = Stream(notifier.at, "/events")
+        # Behind what the notifier has written to see whether it is ready.
+        more = behind(site.lines()[-1], lines[14:PUBLIC_UNTIL])
+        done = site.ctl("import", input="".join(more))
+        assert done.returncode == 0, done.stderr
+        shows_todays_form(stream, more)
+
+
+@pytest.fixture
+def editor(old, tmp_path):
+    """A client of an administrator, of a pool that serves the old log."""
+    assert old.ctl("user", "add", "editor", "--email", "editor@example.org", "--admin", "--password-stdin",
+                   input="password of editor").returncode == 0
+    path = str(tmp_path / "fcgi.sock")
+    with Running(old, "courant-fcgi", f"[fcgi]\nlisten = unix:{path}\nworkers = 1\n"):
+        client = fastcgi.Client(path)
+        until(lambda: answers(client), 30, "the pool")
+        login = client.post("/api/auth/login", {"username": "editor", "password": "password of editor"})
+        assert login.status == 200, login.body
+        yield fastcgi.Client(path, login.json["access_token"])
+
+
+def answers(client):
+    try:
+        return client.get("/readyz").status == 200
+    except OSError:
+        return False
+
+
+def test_the_past_is_shown_in_todays_form(old, editor):
+    """?version=, ?at=, revisions and restoring, of articles that were published in the older form."""
+    for line in old.lines():
+        event = json.loads(line)
+        if event["type"] != "article.published":
+            continue
+        path = f"/api/articles/{event['data']['id']}"
+        then = editor.get(f"{path}?version={event['version']}")
+        assert then.status == 200 and then.json["status"] == "published"
+        assert then.json["published_at"] == event["timestamp"] and then.json["version"] == event["version"]
+        assert editor.get(f"{path}?at={event['timestamp']}").json == then.json == editor.get(path).json
+        assert editor.get(f"{path}?version={event['version'] - 1}").json["status"] == "draft"
+        revisions = editor.get(f"{path}/revisions").json["items"]
+        assert [revision["revision"] for revision in revisions] == [1]
+        assert editor.get(f"{path}/revisions/1").json["content"] == then.json["content"]
+
+        named = {"If-Match": f'"v{event["version"]}"'}
+        changed = editor.post("/api/commands/update_article", {
+            "id": event["data"]["id"], "title": "Changed", "content": "By today's form."}, headers=named)
+        assert changed.status == 200 and changed.json["published_at"] == event["timestamp"]
+        restored = editor.post(f"{path}/revisions/1/restore", headers={"If-Match": f'"v{changed.json["version"]}"'})
+        assert restored.status == 200
+        for name in "title", "subtitle", "lead", "content", "tags", "published_at", "status":
+            assert restored.json[name] == then.json[name]
+        assert editor.get(f"{path}?version={event['version']}").json == then.json
+    assert old.ctl("bus", "rebuild").returncode == 0
+    assert "clean" in old.ctl("verify").stdout and "0 different" in old.ctl("rebuild", "--check").stdout
 
 
 def is_ready(port):
@@ -232,26 +334,46 @@ def test_rebuild_repairs(old):
     assert old.sql("SELECT COUNT(*) FROM rebuilds") == [["0"]]
 
 
-def test_rebuild_is_taken_up_where_it_was_killed(stack, site):
-    """kill -9 at random moments, over and over: what was folded is not folded again, and the end is the same."""
-    generate(site, 20000)
+def rebuild_and_kill(site, after):
+    """kill -9 of a rebuild that has folded more than that; the position that it has noted."""
+    with Session(site.stack, site.name) as other:
+        # Whoever has the row's lock keeps the rebuild from noting the next step.
+        other.send("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED// BEGIN NOT ATOMIC DECLARE p BIGINT DEFAULT 0; REPEAT COMMIT; "
+                   "START TRANSACTION; SET p = (SELECT position FROM rebuilds WHERE model = 'articles' FOR UPDATE); "
+                   f"UNTIL p > {after} END REPEAT; SELECT p; END")
+        with subprocess.Popen([site.stack.env["COURANT_CTL"], "--config", site.config, "rebuild"]) as process:
+            (position,), = other.result()
+            process.kill()
+            assert process.wait(20) == -signal.SIGKILL
+        other.run("ROLLBACK")
+    return int(position)
+
+
+def test_rebuild_is_taken_up_where_it_was_killed(site):
+    """kill -9 while it folds, and again: what was folded is not folded again, and the end is the same."""
+    generate(site, 10000)
     before = site.content()
-    dice, command = random.Random(7), [stack.env["COURANT_CTL"], "--config", site.config, "rebuild"]
-    taken_up, runs = 0, 0
-    while taken_up < 2 or runs < 10:
-        runs += 1
-        assert runs < 60, "no run was killed while it folded"
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            try:
-                process.wait(dice.uniform(0.02, 0.5) * stack.slow)
-            except subprocess.TimeoutExpired:
-                process.kill()
-            taken_up += "taken up at position" in process.stdout.read()
-        assert site.content() == before
+    first = rebuild_and_kill(site, 0)
+    assert site.content() == before
+    second = rebuild_and_kill(site, first)
+    assert site.content() == before and 0 < first < second < 10000
     done = site.ctl("rebuild")
-    assert done.returncode == 0 and "0 different" in done.stdout
+    assert done.returncode == 0 and f"taken up at position {second}," in done.stdout, done.stdout + done.stderr
+    assert done.stdout.count(" 0 different") == 2
     assert site.content() == before and "clean" in site.ctl("verify").stdout
-    print(f"{runs} runs, taken up {taken_up} times")
+
+
+@pytest.mark.parametrize("point", ["rebuild-forgotten", "rebuild-locked", "rebuild-renamed"])
+def test_rebuild_is_killed_after_it_was_taken_up(stack, old, point):
+    """While the tables change places, by a run that an earlier one has left something to."""
+    before = old.content()
+    assert rebuild_and_kill(old, 0) == 20
+    open(os.path.join(stack.faults, point), "w").close()
+    assert old.ctl("rebuild").returncode == -signal.SIGKILL
+    assert not os.path.exists(os.path.join(stack.faults, point)) and old.content() == before
+    done = old.ctl("rebuild")
+    assert done.returncode == 0 and done.stdout.count(" 0 different") == 2, done.stdout + done.stderr
+    assert old.content() == before and "clean" in old.ctl("verify").stdout
 
 
 def generate(site, events):
@@ -338,13 +460,19 @@ def test_verify_could_not_look(old):
 
 # ---- the bus
 
-def test_bus_status_and_rebuild(old):
-    done = old.ctl("bus", "status")
-    assert done.returncode == 1 and "there is no stream" in done.stdout  # nor does verify make one
-    assert old.ctl("bus", "rebuild").returncode == 0
-    done = old.ctl("bus", "status")
+def test_bus_status_and_rebuild(site):
+    lines = open(FIXTURE).readlines()
+    assert site.ctl("import", input="".join(lines[:12])).returncode == 0
+    done = site.ctl("bus", "status")
+    assert done.returncode == 1 and "there is no stream" in done.stdout
+    assert site.ctl("bus", "rebuild").returncode == 0
+    assert site.ctl("import", input="".join(lines[12:])).returncode == 0
+    done = site.ctl("bus", "status")
+    assert done.returncode == 1 and "behind by 8" in done.stdout
+    assert site.ctl("bus", "rebuild").returncode == 0
+    done = site.ctl("bus", "status")
     assert done.returncode == 0 and "in step" in done.stdout and "sequences 1 to 20" in done.stdout
-    assert "20 messages" in old.ctl("verify").stdout
+    assert "20 messages" in site.ctl("verify").stdout
 
 
 def test_a_bus_ahead_of_the_log(old):
