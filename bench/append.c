@@ -1,8 +1,10 @@
 /*
- * The yardstick for writing: CONFIG WRITERS SECONDS. Processes that do nothing but send the append of one article (its
- * row and its two events, with the head's lock and the hash chain) in one round trip, and commit. No HTTP, no command,
- * no bus. Prints appends per second.
+ * The yardstick for writing: CONFIG WRITERS SECONDS. Processes that do nothing but send the append of one published
+ * article (its row, its tag, its text for the search and its three events, with the head's lock and the hash chain) in
+ * one round trip, and commit. No HTTP, no command, no bus. Prints appends per second.
  */
+#include "bench/article.h"
+
 #include "base/clock.h"
 #include "base/log.h"
 #include "domain/article.h"
@@ -18,86 +20,84 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ARENA_LIMIT = 4 * 1024 * 1024, CONTENT = 900 };
+enum { ARENA_LIMIT = 4 * 1024 * 1024, EVENTS = 3 };
 
-/* Words as of a language of some 4,000 of them, and lines. */
-static void write_prose(char *text, size_t len)
+#define AUTHOR "01a2071b-f843-7645-a001-b20b639515c1"
+
+struct writer {
+    struct sql *db;
+    struct arena *arena;
+    uint64_t random;
+    unsigned number;
+};
+
+static struct str created(struct writer *w, const char *article)
 {
-    static const char *const syllables[] = {"ka", "lo", "ri",  "ten", "mu", "sa", "vor", "nei",
-                                            "di", "pe", "gra", "shi", "el", "tu", "bo",  "ness"};
-    size_t at = 0;
-    while (at + 16 < len) {
-        unsigned char r[4];
-        crypt_random(r, sizeof r);
-        at += (size_t)snprintf(text + at, len - at, "%s%s%s%s", syllables[r[0] & 15], syllables[r[1] & 15],
-                               syllables[r[2] & 15], r[3] < 20 ? ".\n\n" : " ");
-    }
-    memset(text + at, '.', len - at);
-    text[len] = '\0';
+    char content[BENCH_CONTENT + 1];
+    bench_prose(&w->random, content);
+    w->number++;
+    return str_of(
+        arena_printf(w->arena,
+                     "{\"id\":\"%s\",\"title\":\"Bench %d %u\",\"subtitle\":\"\",\"lead\":\"A lead\",\"content\":"
+                     "\"%s\",\"tags\":[\"a\"],\"slug\":\"bench-%d-%u\",\"author\":{\"id\":\"" AUTHOR "\"}}",
+                     article, (int)getpid(), w->number, content, (int)getpid(), w->number));
 }
 
-static void make_event(struct arena *arena, struct envelope *event, const char *article, int version)
+/* What create_article makes of an article that is to be public at once. */
+static void make_event(struct writer *w, struct envelope *event, const char *article, int version, int64_t now)
 {
-    char content[CONTENT + 1];
-    struct buf json;
-    write_prose(content, CONTENT);
-    buf_init(&json, arena);
-    buf_json_z(&json, content);
-    buf_add(&json, "", 1);
-    const char *content_json = json.data != NULL ? json.data : "\"\"";
+    static const char *const types[EVENTS] = {"article.created", "article.revision_created", "article.published"};
+    char stamp[CLOCK_TEXT];
+    clock_rfc3339(now, stamp);
     id_new(event->id);
-    event->stream = arena_printf(arena, "article-%s", article);
+    event->stream = arena_printf(w->arena, "article-%s", article);
     event->version = version;
-    event->type = version == 1 ? "article.created" : "article.revision_created";
-    event->audience = "user:01a2071b-f843-7645-a001-b20b639515c1 permission:article_edit_any";
-    event->data = str_of(
+    event->type = types[version - 1];
+    event->audience = "public user:" AUTHOR " permission:article_edit_any";
+    event->data =
         version == 1
-            ? arena_printf(arena,
-                           "{\"id\":\"%s\",\"title\":\"Bench\",\"subtitle\":\"\",\"lead\":\"A lead\",\"content\":%s,"
-                           "\"tags\":[\"a\"],\"author\":{\"id\":\"01a2071b-f843-7645-a001-b20b639515c1\"},"
-                           "\"slug\":\"bench-%s\"}",
-                           article, content_json, article)
-            : arena_printf(arena, "{\"id\":\"%s\",\"revision\":1}", article));
-    event->schema = version == 1 ? 2 : 1;
-    event->metadata =
-        str_of(arena_printf(arena,
-                            "{\"schema\":%d,\"user_id\":\"01a2071b-f843-7645-a001-b20b639515c1\",\"session_id\":"
-                            "\"01a2071b-f843-7645-a001-b20b639515c2\",\"source\":\"http\",\"trace_id\":"
-                            "\"4bf92f3577b34da6a3ce929d0e0e4736\"}",
-                            event->schema));
-    event->recorded_at = clock_now();
+            ? created(w, article)
+            : str_of(version == 2 ? arena_printf(w->arena, "{\"id\":\"%s\",\"revision\":1}", article)
+                                  : arena_printf(w->arena, "{\"id\":\"%s\",\"published_at\":\"%s\"}", article, stamp));
+    event->schema = version == 2 ? 1 : 2;
+    event->metadata = str_of(arena_printf(w->arena,
+                                          "{%s\"user_id\":\"" AUTHOR "\",\"session_id\":"
+                                          "\"01a2071b-f843-7645-a001-b20b639515c2\",\"source\":\"http\",\"trace_id\":"
+                                          "\"4bf92f3577b34da6a3ce929d0e0e4736\"}",
+                                          event->schema == 2 ? "\"schema\":2," : ""));
+    event->recorded_at = now;
     event_digest(event, event->digest);
 }
 
-static int append_one(struct sql *db, struct arena *arena, struct err *err)
+static int append_one(struct writer *w, struct err *err)
 {
     char article[ID_TEXT];
-    struct envelope events[2] = {0};
+    struct envelope events[EVENTS] = {0};
     struct sql_rows rows;
-    struct sql_batch *batch = sql_batch_new(arena);
+    struct sql_batch *batch = sql_batch_new(w->arena);
     struct article none = {0}, row = {0};
+    int64_t now = clock_now();
     id_new(article);
-    for (int i = 0; i < 2; i++) {
-        make_event(arena, &events[i], article, i + 1);
-        if (model_fold(&MODEL, &row, &events[i], arena, err) != 0)
+    for (int i = 0; i < EVENTS; i++) {
+        make_event(w, &events[i], article, i + 1, now);
+        if (model_fold(&MODEL, &row, &events[i], w->arena, err) != 0)
             return -1;
     }
-    if (state_derive(&ARTICLES, &row, NULL, arena, err) != 0)
+    if (state_derive(&ARTICLES, &row, NULL, w->arena, err) != 0)
         return -1;
     row_write(&ARTICLES, batch, &none, &row);
-    eventlog_append(batch, events, 2, 0);
-    return sql_batch_commit(db, batch, &rows, err);
+    eventlog_append(batch, events, EVENTS, 0);
+    return sql_batch_commit(w->db, batch, &rows, err);
 }
 
 static int work(const struct conf *conf, int64_t until, atomic_llong *count)
 {
     struct err err;
-    struct sql *db;
-    struct arena *arena = arena_new(ARENA_LIMIT);
-    int status = sql_open(&db, conf, &err);
+    struct writer w = {.arena = arena_new(ARENA_LIMIT), .random = (uint64_t)getpid()};
+    int status = sql_open(&w.db, conf, &err);
     while (status == 0 && clock_steady() < until) {
-        arena_reset(arena);
-        status = append_one(db, arena, &err);
+        arena_reset(w.arena);
+        status = append_one(&w, &err);
         if (status == 0)
             atomic_fetch_add(count, 1);
         else if (err.kind == ERR_TRANSIENT)
@@ -105,8 +105,8 @@ static int work(const struct conf *conf, int64_t until, atomic_llong *count)
     }
     if (status != 0)
         fprintf(stderr, "append: %s\n", err.text);
-    sql_close(&db);
-    arena_free(&arena);
+    sql_close(&w.db);
+    arena_free(&w.arena);
     return status != 0;
 }
 

@@ -1,9 +1,11 @@
 /*
- * The core without HTTP: CONFIG WRITERS READERS SECONDS. Writers are processes that dispatch create_article, one after
- * the other, each checked, decided, appended, synced and then published to the bus, as a worker does. Readers are
- * processes that follow the log by a tail of their own and fold it into counts, as a projection outside the transaction
- * would; the clock stops when every reader has every event. Prints commands per second.
+ * The core without HTTP: CONFIG WRITERS READERS SECONDS. Writers are processes that dispatch create_article (published
+ * at once), one after the other, each checked, decided, appended, synced and then published to the bus, as a worker
+ * does. Readers are processes that follow the log by a tail of their own and fold it into counts, as a projection
+ * outside the transaction would; the clock stops when every reader has every event. Prints commands per second.
  */
+#include "bench/article.h"
+
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -21,7 +23,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ARENA_LIMIT = 64 * 1024 * 1024, CONTENT = 900, TURN_US = 50000 };
+enum { ARENA_LIMIT = 64 * 1024 * 1024, TURN_US = 50000 };
 
 static const struct actor WRITER = {.user_id = "01a2071b-f843-7645-a001-b20b639515c1",
                                     .username = "bench",
@@ -79,23 +81,23 @@ static void await_go(const struct bench *b)
 
 static int write_all(const struct bench *b)
 {
-    char payload[CONTENT + 128], content[CONTENT + 1];
+    char payload[BENCH_CONTENT + 160], content[BENCH_CONTENT + 1];
+    uint64_t random = (uint64_t)getpid();
     unsigned number = 0;
     struct err err;
     struct sql *db;
     struct bus *bus = NULL;
     struct arena *arena = arena_new(ARENA_LIMIT);
-    memset(content, 'x', CONTENT);
-    content[CONTENT] = '\0';
     int status = sql_open(&db, &b->conf, &err) == 0 ? bus_open(&bus, &b->conf, &err) : -1;
     if (status == 0)
         status = bus_await(bus, &err);
     await_go(b);
     while (status == 0 && clock_steady() < b->until) {
         arena_reset(arena);
+        bench_prose(&random, content);
         snprintf(payload, sizeof payload,
-                 "{\"title\":\"Bench %d %u\",\"lead\":\"A lead\",\"content\":\"%s\",\"tags\":[\"a\"]}", (int)getpid(),
-                 number++, content);
+                 "{\"title\":\"Bench %d %u\",\"lead\":\"A lead\",\"content\":\"%s\",\"tags\":[\"a\"],\"publish\":true}",
+                 (int)getpid(), number++, content);
         status = send_one(b, db, bus, arena, payload, &err);
     }
     if (status != 0)

@@ -235,17 +235,22 @@ for round in $(seq "$rounds"); do
     done
 done
 "$COURANT_CTL" --config "$work/long.conf" bus rebuild >&2
+head=$(mariadb --no-defaults -S "$COURANT_DB_SOCKET" -uroot -N -B courant_long -e 'SELECT position FROM log_head')
+public=$(mariadb --no-defaults -S "$COURANT_DB_SOCKET" -uroot -N -B courant_long -e 'SELECT COUNT(*) FROM articles_search')
 rate() { sed -n 's/.*[(, ]\([0-9][0-9]*\) events\/s.*/\1/p' | head -n 1; }
 peak() { /usr/bin/env bash -c 'exec 3>&1; "$@" >&3 & pid=$!; peak=0
     while kill -0 $pid 2>/dev/null; do
         now=$(sed -n "s/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p" /proc/$pid/status 2>/dev/null); peak=${now:-$peak}; sleep 0.05
     done; echo "peak memory $((peak / 1024)) MB" >&2; wait $pid' peak "$@"; }
-for what in "rebuild --check" verify; do
-    # shellcheck disable=SC2086
+# By the clock, all of it: folding, the text for the search and its FULLTEXT index, comparing, and the change of places.
+for what in rebuild verify; do
+    began=$(date +%s%N)
     out=$(peak "$COURANT_CTL" --config "$work/long.conf" $what 2>"$work/peak") || { say "$out" "$(cat "$work/peak")"; exit 1; }
+    spent=$(($(date +%s%N) - began))
     say "$out"
-    note "${what%% *}" "$(rate <<<"$out")"
-    note "${what%% *}_memory" "$(sed -n 's/peak memory //p' "$work/peak")"
+    note $what "$(awk "BEGIN { printf \"%.0f\", $head * 1e9 / $spent }")"
+    note ${what}_inner "$(rate <<<"$out")"
+    note ${what}_memory "$(sed -n 's/peak memory //p' "$work/peak")"
 done
 cat <<T
 
@@ -254,5 +259,7 @@ cat <<T
   GET of one article (SQL and JSON)    $(printf '%10.0f' "$(of short_get)")    $(printf '%10.0f' "$(of long_get)")/s            $(of get_length)
   replay of the last 100 events        $(printf '%10.0f' "$(of short_replay)")    $(printf '%10.0f' "$(of long_replay)")/s            $(of replay_length)
 
-  at $events events: rebuild $(of rebuild) events/s, $(of rebuild_memory) MB at most; verify, bus included, $(of verify) events/s, $(of verify_memory) MB
+  at $head events, $public articles of them published, by the clock:
+  rebuild                              $(printf '%10s' "$(of rebuild)") events/s; folding alone $(of rebuild_inner); at most $(of rebuild_memory)
+  verify, bus included                 $(printf '%10s' "$(of verify)") events/s; at most $(of verify_memory)
 T
