@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "domain/session.h"
 #include "events/idempotency.h"
+#include "events/known.h"
 #include "fcgi/message.h"
 #include "handlers/app.h"
 #include "http/finish.h"
@@ -95,6 +96,8 @@ static void answer(struct worker *worker)
                                 .identify = app_identify,
                                 .app = &worker->app};
     http_response_init(&response, worker->arena);
+    /* What an answer reflects that names no position itself: known before anything was read for it. */
+    int64_t before = known_now(worker->app.known);
     int refused = message_read(&worker->fcgi, worker->conf, worker->arena, &request, &err);
     log_trace(request.trace_id);
     if (refused != 0)
@@ -109,7 +112,7 @@ static void answer(struct worker *worker)
         http_send_problem(&response, &request, 500, "The answer is too large.", NULL);
     }
     if (response.position < 0)
-        response.position = known_now(worker->app.known);
+        response.position = before;
     http_finish(&response, &request, worker->conf);
     if (!message_write(&worker->fcgi, &request, &response))
         log_debug("the web server has gone before the answer was written");
@@ -196,6 +199,17 @@ static int start(struct worker *worker, struct err *err)
     return bus_open(&worker->bus, worker->conf, err);
 }
 
+/* So that the first answers name a position too; a database that is away is asked by the first query. */
+static void learn_position(struct worker *worker)
+{
+    struct err err;
+    int64_t position;
+    if (known_now(worker->app.known) < 0 && sql_open(&worker->app.db, worker->conf, &err) == 0 &&
+        known_position(worker->app.known, worker->app.db, worker->arena, &position, &err) != 0)
+        log_debug("the log's position is not known yet: %s", err.text);
+    arena_reset(worker->arena);
+}
+
 static void stop(struct worker *worker)
 {
     FCGX_Free(&worker->fcgi, 1);
@@ -225,6 +239,8 @@ int worker_run(const struct conf *conf, int listen_fd, struct lane *lane, struct
     int status = start(&worker, &err);
     if (status != 0)
         log_error("%s", err.text);
+    else
+        learn_position(&worker);
     while (status == 0 && serve_one(&worker))
         ;
     stop(&worker);

@@ -139,6 +139,15 @@ def test_deep_lists_take_no_time(admin):
     assert "<li>" in admin.article("Not deep", content="- a\n  - b\n    1. c\n> > d\n" * 50).json["html"]
 
 
+def test_every_answer_names_a_position(stack, admin):
+    """Also the first ones of a pool that was just started, which have read nothing."""
+    head = stack.head
+    for method, path in ("GET", "/nowhere"), ("GET", "/livez"), ("POST", "/api/articles"), ("OPTIONS", "/api/articles"), ("GET", "/api/articles?limit=0"):
+        stack.dev("stop", "fcgi")
+        stack.dev("start", "fcgi")
+        assert stack.client().call(method, path).position >= head, path
+
+
 def test_prefer_respond_async(admin):
     made = admin.post("/api/articles", {"title": "Later", "content": "x"},
                       headers={"Prefer": "wait=1, respond-async; x=y", "Idempotency-Key": f"async-{admin.article().json['id']}"})
