@@ -595,7 +595,7 @@ class Machine:
     def check_articles(self):
         for article in self.hot:
             changes = [sent for sent in self.sent() if sent.article == article and sent.answer.status == 200]
-            now = self.stack.admin().get(f"/api/articles/{article}").json
+            now = self.clients[-1].ask("GET", f"/api/articles/{article}").json
             last = max(changes, key=lambda sent: sent.answer.json["version"], default=None)
             if last is not None and last.answer.json != now:
                 raise Wrong(f"{article} is {now}, the last change that was acknowledged made {last.answer.json}")
