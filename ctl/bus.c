@@ -8,8 +8,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-enum { PAGE = 100 };
+enum { DELETE_TRIES = 20, PAUSE_NS = 100000000 };
 
 static const char USAGE[] = "bus status | bus rebuild [--force]";
 
@@ -68,21 +69,35 @@ static int fill(struct ctl *ctl, struct bus *bus, int64_t last, struct err *err)
     return 0;
 }
 
+/*
+ * Deletes what is there, until there is no stream, or a new one from 1. Workers make one as soon as there is none, and
+ * one that nats-server makes while it still deletes another of that name may begin where that one ended.
+ */
+static int empty(struct ctl *ctl, struct bus *bus, struct err *err)
+{
+    int64_t first, last;
+    const struct timespec pause = {0, PAUSE_NS};
+    for (int i = 0; i < DELETE_TRIES; i++) {
+        if (bus_state(bus, &first, &last, err) != 0)
+            return err->kind == ERR_ABSENT ? 0 : -1;
+        if (i > 0 && first <= 1)
+            return 0;
+        if (bus_delete(bus, err) != 0)
+            return -1;
+        printf("deleted  stream %s, up to sequence %" PRId64 "\n", ctl->conf.nats_stream, last);
+        nanosleep(&pause, NULL);
+    }
+    return fail(err, ERR_UNAVAILABLE, "the stream %s comes back where it ended each time it is deleted",
+                ctl->conf.nats_stream);
+}
+
 /* By force whatever is there: that the end is right does not say that what is before it is. */
 static int rebuild(struct ctl *ctl, struct bus *bus, bool force, struct err *err)
 {
     struct bus_end end = {0};
-    int64_t first, last;
-    if (!force)
-        return bus_align(bus, ctl->db, ctl->arena, &end, err) == 0 ? fill(ctl, bus, end.position, err) : -1;
-    int status = bus_state(bus, &first, &last, err);
-    if (status != 0 && err->kind != ERR_ABSENT)
+    if ((force ? empty(ctl, bus, err) : bus_align(bus, ctl->db, ctl->arena, &end, err)) != 0)
         return -1;
-    if (status == 0 && bus_delete(bus, err) != 0)
-        return -1;
-    if (status == 0)
-        printf("deleted  stream %s, up to sequence %" PRId64 "\n", ctl->conf.nats_stream, last);
-    return fill(ctl, bus, 0, err);
+    return fill(ctl, bus, end.position, err);
 }
 
 int ctl_bus(struct ctl *ctl, int argc, char **argv)
