@@ -273,6 +273,22 @@ struct column {
     char bytes[INLINE_CELL];
 };
 
+/* Room for one row more. */
+static bool add_row(struct arena *arena, struct sql_rows *rows, size_t *room)
+{
+    if (rows->count < *room)
+        return true;
+    size_t more = *room > 0 ? 2 * *room : 4;
+    struct str *cells = arena_alloc(arena, more * rows->columns * sizeof *cells);
+    if (cells == NULL)
+        return false;
+    if (rows->count > 0)
+        memcpy(cells, rows->cells, rows->count * rows->columns * sizeof *cells);
+    rows->cells = cells;
+    *room = more;
+    return true;
+}
+
 static int read_row(struct arena *arena, MYSQL_STMT *statement, struct column *columns, struct sql_rows *rows)
 {
     for (size_t i = 0; i < rows->columns; i++) {
@@ -297,10 +313,11 @@ static int read_row(struct arena *arena, MYSQL_STMT *statement, struct column *c
     return 0;
 }
 
+/* Row by row as they come, so that the arena alone bounds how much memory they take. */
 static int read_rows(struct sql *db, struct arena *arena, MYSQL_STMT *statement, struct sql_rows *rows, struct err *err)
 {
-    rows->columns = mysql_stmt_field_count(statement);
-    rows->count = 0;
+    size_t room = 0;
+    *rows = (struct sql_rows){.columns = mysql_stmt_field_count(statement)};
     struct column *columns = arena_alloc(arena, rows->columns * sizeof *columns);
     MYSQL_BIND *binds = arena_alloc(arena, rows->columns * sizeof *binds);
     if (columns == NULL || binds == NULL)
@@ -311,17 +328,12 @@ static int read_rows(struct sql *db, struct arena *arena, MYSQL_STMT *statement,
                                 .buffer_length = INLINE_CELL,
                                 .length = &columns[i].len,
                                 .is_null = &columns[i].null};
-    if (mysql_stmt_bind_result(statement, binds) != 0 || mysql_stmt_store_result(statement) != 0)
+    if (mysql_stmt_bind_result(statement, binds) != 0)
         return failed(db, mysql_stmt_errno(statement), mysql_stmt_error(statement), err);
-    size_t total = (size_t)mysql_stmt_num_rows(statement);
-    rows->cells = arena_alloc(arena, (total + 1) * rows->columns * sizeof *rows->cells);
-    if (rows->cells == NULL)
-        return fail(err, ERR_INTERNAL, "database: no room for %zu rows", total);
-    for (int got; rows->count < total;) {
-        got = mysql_stmt_fetch(statement);
+    for (int got; (got = mysql_stmt_fetch(statement)) != MYSQL_NO_DATA;) {
         if (got != 0 && got != MYSQL_DATA_TRUNCATED)
             return failed(db, mysql_stmt_errno(statement), mysql_stmt_error(statement), err);
-        if (read_row(arena, statement, columns, rows) != 0)
+        if (!add_row(arena, rows, &room) || read_row(arena, statement, columns, rows) != 0)
             return fail(err, ERR_INTERNAL, "database: no room for a row");
     }
     return 0;

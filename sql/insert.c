@@ -2,8 +2,9 @@
 #include "base/buf.h"
 #include "sql/internal.h"
 
-/* Rows of one statement: so few sizes that all of them stay prepared. */
-static const size_t SIZES[] = {64, 16, 4, 1};
+/* Rows of one statement: so few sizes that all of them stay prepared. The server takes messages of 16 MB. */
+enum { SIZES_COUNT = 4, MESSAGE_BYTES = 4 * 1024 * 1024 };
+static const size_t SIZES[SIZES_COUNT] = {64, 16, 4, 1};
 
 static void add_places(struct buf *buf, size_t count)
 {
@@ -34,18 +35,29 @@ static const char *compose(struct arena *arena, const char *insert, size_t colum
     return buf.failed ? NULL : buf.data;
 }
 
+static bool fits(const struct sql_arg *values, size_t count)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count && bytes <= MESSAGE_BYTES; i++)
+        bytes += values[i].bytes.len;
+    return count <= SQL_PLACES_MOST && bytes <= MESSAGE_BYTES;
+}
+
 int sql_insert(struct sql *db, struct arena *arena, const char *insert, const struct sql_arg *values, size_t columns,
                size_t rows, struct err *err)
 {
-    for (size_t i = 0; i < sizeof SIZES / sizeof SIZES[0]; i++) {
-        if (rows < SIZES[i] || columns * SIZES[i] > SQL_PLACES_MOST)
-            continue;
-        const char *text = compose(arena, insert, columns, SIZES[i]);
-        if (text == NULL)
+    const char *texts[SIZES_COUNT] = {NULL};
+    for (size_t size; rows > 0; rows -= size, values += columns * size) {
+        size_t i = 0;
+        while (SIZES[i] > 1 && (SIZES[i] > rows || !fits(values, columns * SIZES[i])))
+            i++;
+        size = SIZES[i];
+        if (texts[i] == NULL)
+            texts[i] = compose(arena, insert, columns, size);
+        if (texts[i] == NULL)
             return fail(err, ERR_INTERNAL, "no room for a statement");
-        for (; rows >= SIZES[i]; rows -= SIZES[i], values += columns * SIZES[i])
-            if (sql_exec(db, text, values, columns * SIZES[i], NULL, err) != 0)
-                return -1;
+        if (sql_exec(db, texts[i], values, columns * size, NULL, err) != 0)
+            return -1;
     }
     return 0;
 }
