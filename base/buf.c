@@ -33,6 +33,11 @@ static bool reserve(struct buf *buf, size_t more)
     return true;
 }
 
+void buf_room(struct buf *buf, size_t more)
+{
+    reserve(buf, more);
+}
+
 void buf_add(struct buf *buf, const void *data, size_t len)
 {
     if (len > 0 && reserve(buf, len)) {

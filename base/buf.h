@@ -22,6 +22,8 @@ struct buf {
 };
 
 void buf_init(struct buf *buf, struct arena *arena);
+/* Room for so much more at once, where its size is known before: without it the arena keeps what was outgrown. */
+void buf_room(struct buf *buf, size_t more);
 void buf_add(struct buf *buf, const void *data, size_t len);
 void buf_puts(struct buf *buf, const char *text);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));

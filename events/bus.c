@@ -429,11 +429,12 @@ static void take_all(natsMsgList *list, struct arena *arena, int64_t from, struc
     }
 }
 
-int bus_read(struct bus *bus, struct arena *arena, int64_t from, size_t count, struct envelope *events, size_t *got,
-             struct err *err)
+int bus_read(struct bus *bus, struct arena *arena, int64_t from, size_t count, size_t bytes, struct envelope *events,
+             size_t *got, struct err *err)
 {
     char subject[CONF_TEXT + 2];
     jsSubOptions options;
+    jsFetchRequest request;
     natsSubscription *subscription = NULL;
     natsMsgList list = {0};
     *got = 0;
@@ -441,8 +442,12 @@ int bus_read(struct bus *bus, struct arena *arena, int64_t from, size_t count, s
         return fail(err, ERR_UNAVAILABLE, "bus: not connected");
     init_options(bus, from, subject, &options);
     natsStatus s = js_PullSubscribe(&subscription, bus->jetstream, subject, NULL, NULL, &options, NULL);
+    jsFetchRequest_Init(&request);
+    request.Batch = (int)count;
+    request.MaxBytes = (int64_t)bytes;
+    request.Expires = (int64_t)bus->conf->nats_timeout_ms * 1000000;
     if (s == NATS_OK)
-        s = natsSubscription_Fetch(&list, subscription, (int)count, bus->conf->nats_timeout_ms, NULL);
+        s = natsSubscription_FetchRequest(&list, subscription, &request);
     take_all(&list, arena, from, events, got);
     natsMsgList_Destroy(&list);
     struct bus_feed *feed = subscription != NULL ? calloc(1, sizeof *feed) : NULL;

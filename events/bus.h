@@ -48,11 +48,12 @@ int bus_publish(struct bus *bus, struct arena *arena, const struct envelope *eve
 int bus_get(struct bus *bus, struct arena *arena, int64_t sequence, struct envelope *event, struct err *err);
 
 /*
- * The messages of `count` successive sequences from one on, or the first of them that are there by then; none is no
- * error. events: room for them; their texts are in the arena. By a consumer that lives as long as the call.
+ * The messages of `count` successive sequences from one on, or the first of them that are there by then and have no
+ * more than so many bytes together; none is no error. events: room for them; their texts are in the arena. By a
+ * consumer that lives as long as the call.
  */
-int bus_read(struct bus *bus, struct arena *arena, int64_t from, size_t count, struct envelope *events, size_t *got,
-             struct err *err);
+int bus_read(struct bus *bus, struct arena *arena, int64_t from, size_t count, size_t bytes, struct envelope *events,
+             size_t *got, struct err *err);
 
 /* A live reading of the stream from a sequence on. */
 struct bus_feed;

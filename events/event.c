@@ -50,6 +50,9 @@ void event_chain(const unsigned char before[SHA256_SIZE], const unsigned char di
     sha256_end(&state, hash);
 }
 
+/* For what is around data and metadata. */
+enum { ENVELOPE = 1024 };
+
 static void add_envelope(struct buf *buf, const struct envelope *event)
 {
     char stamp[CLOCK_TEXT];
@@ -68,6 +71,7 @@ struct str event_message(struct arena *arena, const struct envelope *event)
     struct buf buf;
     hex_encode(event->digest, SHA256_SIZE, digest);
     buf_init(&buf, arena);
+    buf_room(&buf, event->data.len + event->metadata.len + strlen(event->audience) + ENVELOPE);
     add_envelope(&buf, event);
     buf_add(&buf, event->metadata.data, event->metadata.len);
     buf_printf(&buf, ",\"audience\":\"%s\",\"digest\":\"%s\"}", event->audience, digest);
@@ -78,6 +82,7 @@ struct str event_public_json(struct arena *arena, const struct envelope *event, 
 {
     struct buf buf;
     buf_init(&buf, arena);
+    buf_room(&buf, event->data.len + event->metadata.len + ENVELOPE);
     add_envelope(&buf, event);
     if (with_metadata)
         buf_add(&buf, event->metadata.data, event->metadata.len);

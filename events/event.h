@@ -29,6 +29,12 @@ struct envelope {
 
 enum { EVENT_SCHEMA_MOST = 1000 };
 
+/*
+ * Events that are read together have no more bytes than this: then the reader goes on where it is. One event may be
+ * longer; the limits of a message and of an import bound it.
+ */
+enum { EVENTS_BYTES = 8 * 1024 * 1024 };
+
 /* The schema number that an event's metadata names: 1 where it names none, 0 for one that is no number. */
 int event_schema(struct str metadata);
 

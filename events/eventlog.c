@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { EVENTS_MOST = 16 };
+enum { EVENTS_MOST = 16, PAGE_FIRST = 16 };
 
 int eventlog_head(struct sql *db, struct arena *arena, struct log_head *head, struct err *err)
 {
@@ -65,21 +65,66 @@ static int take_rows(const struct sql_rows *rows, struct arena *arena, struct ev
     return 0;
 }
 
+/*
+ * The events of a page of positions, without data where that would be more than so many bytes together. The row of the
+ * page's first position begins the sum; where it is not visible, nothing that comes behind is taken. sure: has its data
+ * in any case, as those before it.
+ */
+static int select_page(struct sql *db, struct arena *arena, int64_t after, size_t count, int64_t bytes, int64_t sure,
+                       struct sql_rows *rows, struct err *err)
+{
+    return sql_select(
+        db, arena,
+        "SELECT position, id, stream, version, type, audience, IF((@courant_bytes := IF(position = ?, 0, "
+        "@courant_bytes) + LENGTH(data) + LENGTH(metadata)) <= ? OR position <= ?, data, NULL), "
+        "metadata, recorded_at, digest, hash FROM events FORCE INDEX (PRIMARY) WHERE position > ? AND "
+        "position <= ? AND position <= (SELECT position FROM log_head WHERE one = 1) ORDER BY position",
+        SQL_ARGS(SQL_INT(after + 1), SQL_INT(bytes), SQL_INT(sure), SQL_INT(after), SQL_INT(after + (int64_t)count)),
+        rows, err);
+}
+
+/* Adds what comes next of a page to the list: 1 all of `asked`, 0 the list ends here. */
+static int take_page(const struct sql_rows *rows, int64_t after, size_t asked, struct event_list *list, int64_t *bytes,
+                     struct err *err)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        struct envelope *event = &list->events[list->count];
+        if (sql_number(SQL_CELL(rows, i, 0)) != after + 1 + (int64_t)i)
+            return 0;
+        if (SQL_CELL(rows, i, 6).data == NULL) {
+            list->more = true;
+            return 0;
+        }
+        if (!take_row(rows, i, event))
+            return fail(err, ERR_DAMAGED, "position %.20s: the event is damaged", SQL_CELL(rows, i, 0).data);
+        *bytes -= (int64_t)(event->data.len + event->metadata.len);
+        list->count++;
+    }
+    return rows->count == asked;
+}
+
+/*
+ * Page by page, each twice as long as the one before: what a page has too much is looked at in vain, and most reads are
+ * over with the first.
+ */
 int eventlog_read(struct sql *db, struct arena *arena, int64_t after, size_t limit, struct event_list *list,
                   struct err *err)
 {
     struct sql_rows rows;
-    *list = (struct event_list){0};
-    if (sql_select(db, arena,
-                   EVENTS "WHERE position > ? AND position <= (SELECT position FROM log_head WHERE one = 1) "
-                          "ORDER BY position LIMIT ?",
-                   SQL_ARGS(SQL_INT(after), SQL_INT(limit)), &rows, err) != 0 ||
-        take_rows(&rows, arena, list, err) != 0)
-        return -1;
-    for (size_t i = 0; i < list->count; i++)
-        if (list->events[i].position != after + 1 + (int64_t)i)
-            list->count = i;
-    return 0;
+    int64_t bytes = EVENTS_BYTES, sure = after + 2;
+    int status = 1;
+    *list = (struct event_list){.events = arena_alloc(arena, (limit + 1) * sizeof *list->events)};
+    if (list->events == NULL)
+        return fail(err, ERR_INTERNAL, "no room for %zu events", limit);
+    for (size_t page = PAGE_FIRST; status > 0 && list->count < limit; page *= 2) {
+        size_t asked = page < limit - list->count ? page : limit - list->count;
+        int64_t from = after + (int64_t)list->count;
+        status = select_page(db, arena, from, asked, bytes, sure, &rows, err);
+        if (status == 0)
+            status = take_page(&rows, from, asked, list, &bytes, err);
+    }
+    list->more = list->more || status > 0;
+    return status < 0 ? -1 : 0;
 }
 
 /* Rows of events at some positions. One statement for any number: it is prepared once. No event has position 0. */

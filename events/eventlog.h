@@ -25,11 +25,15 @@ struct log_head {
 struct event_list {
     struct envelope *events;
     size_t count;
+    bool more; /* a limit ended it: the next read may find what comes behind at once */
 };
 
 int eventlog_head(struct sql *db, struct arena *arena, struct log_head *head, struct err *err);
 
-/* Events after a position, at most limit of them, up to the first gap. None is no error. */
+/*
+ * Events after a position, at most limit of them, up to the first gap, and of those the first that have no more than
+ * EVENTS_BYTES together, and two in any case: who begins with one that was seen already goes on. None is no error.
+ */
 int eventlog_read(struct sql *db, struct arena *arena, int64_t after, size_t limit, struct event_list *list,
                   struct err *err);
 

@@ -193,7 +193,7 @@ static int64_t earlier(int64_t a, int64_t b)
 static void poll_log(struct tail *tail, struct arena *arena, int64_t until, struct event_list *list)
 {
     bool readable = read_log(tail, arena, list);
-    bool due = readable && list->count < CHUNK && bus_connected(tail->bus) && clock_steady() >= tail->next_feed;
+    bool due = readable && !list->more && bus_connected(tail->bus) && clock_steady() >= tail->next_feed;
     bool stepped = due && take_feed(tail, arena, tail->cursor + (int64_t)list->count);
     if (list->count == 0 && !stepped)
         sleep_us(earlier(readable ? POLL_US : TROUBLE_US, until - clock_steady()));
@@ -232,6 +232,14 @@ static int take_message(struct tail *tail, struct arena *arena, int64_t wait, st
     return 1;
 }
 
+static bool is_full(const struct event_list *list)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < list->count; i++)
+        bytes += list->events[i].data.len + list->events[i].metadata.len;
+    return list->count == CHUNK || bytes > EVENTS_BYTES;
+}
+
 /* With a feed: what it has by now, or after a second of quiet a look at the log. */
 static void read_feed(struct tail *tail, struct arena *arena, int64_t until, struct event_list *list)
 {
@@ -243,7 +251,7 @@ static void read_feed(struct tail *tail, struct arena *arena, int64_t until, str
     }
     struct envelope *room = list->events;
     int got = take_message(tail, arena, earlier(wait, POLL_US), list);
-    while (got > 0 && tail->feed != NULL && list->events == room && list->count < CHUNK && bus_waiting(tail->feed))
+    while (got > 0 && tail->feed != NULL && list->events == room && !is_full(list) && bus_waiting(tail->feed))
         got = take_message(tail, arena, 0, list);
     if (got == 0 && list->count == 0 && clock_steady() - tail->quiet_since >= QUIET_US)
         look_behind(tail, arena, list);

@@ -17,7 +17,8 @@
 
 enum { ROOM = 8192 };
 
-enum { ARENA_LIMIT = 1024 * 1024 };
+/* What others have left unpublished may come before it. */
+enum { ARENA_LIMIT = 128 * 1024 * 1024 };
 
 struct perch {
     const struct conf *conf;
@@ -142,8 +143,10 @@ static void publish(const struct perch *perch, int64_t position)
 {
     struct err err;
     int done = 0;
-    while (bus_connected(perch->bus) && done == 0)
+    while (bus_connected(perch->bus) && done == 0) {
+        arena_reset(perch->arena);
         done = publish_missing(perch->bus, perch->db, perch->lane, perch->arena, position, &err);
+    }
 }
 
 static int fly(struct perch *perch, struct flight *flight, int64_t *position, struct err *err)

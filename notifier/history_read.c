@@ -11,7 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARENA_LIMIT = 128 * 1024 * 1024, CHUNK = 128, CHUNK_BYTES = 1024 * 1024 };
+/* BUS_BYTES: the bus counts what is around an event too, and gives none where the first is longer than that. */
+enum { ARENA_LIMIT = 256 * 1024 * 1024, CHUNK = 128, CHUNK_BYTES = 1024 * 1024, BUS_BYTES = 2 * CHUNK_BYTES };
 
 struct reader {
     const struct conf *conf;
@@ -64,10 +65,10 @@ static int connected(struct reader *reader, struct err *err)
 static bool read_bus(struct reader *reader, int64_t from, size_t count, struct event_list *list)
 {
     struct err err;
-    *list = (struct event_list){arena_alloc(reader->arena, count * sizeof *list->events), 0};
+    *list = (struct event_list){.events = arena_alloc(reader->arena, count * sizeof *list->events)};
     if (reader->bus == NULL || list->events == NULL)
         return false;
-    if (bus_read(reader->bus, reader->arena, from, count, list->events, &list->count, &err) != 0)
+    if (bus_read(reader->bus, reader->arena, from, count, BUS_BYTES, list->events, &list->count, &err) != 0)
         log_debug("reading the bus: %s", err.text);
     return list->count > 0;
 }

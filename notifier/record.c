@@ -13,6 +13,7 @@ static struct str render(struct arena *scratch, const struct envelope *event, bo
     struct buf buf;
     struct str json = event_public_json(scratch, event, with_metadata);
     buf_init(&buf, scratch);
+    buf_room(&buf, json.len + strlen(event->type) + 64);
     buf_printf(&buf, "id: %" PRId64 "\nevent: %s\ndata: ", event->position, event->type);
     buf_add(&buf, json.data, json.len);
     buf_puts(&buf, "\n\n");

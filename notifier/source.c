@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { ARENA_LIMIT = 128 * 1024 * 1024, TURN_US = 200000, RELOAD_US = 2000000 };
+enum { ARENA_LIMIT = 128 * 1024 * 1024, SCRATCH_LIMIT = 512 * 1024 * 1024, TURN_US = 200000, RELOAD_US = 2000000 };
 
 struct source {
     const struct conf *conf;
@@ -21,8 +21,9 @@ struct source {
     pthread_t thread;
     bool runs;
     atomic_bool ending, live;
-    struct sql *db;      /* for what is withdrawn */
-    int64_t next_reload; /* clock_steady */
+    struct arena *scratch; /* for one event */
+    struct sql *db;        /* for what is withdrawn */
+    int64_t next_reload;   /* clock_steady */
 };
 
 static void rest(struct source *source)
@@ -63,10 +64,11 @@ static struct tail *open_tail(struct source *source, struct arena *arena)
 }
 
 /* Until there is memory: a stream must not skip. NULL when it is time to end. */
-static struct record *render(struct source *source, struct arena *arena, const struct envelope *event)
+static struct record *render(struct source *source, const struct envelope *event)
 {
     while (!atomic_load(&source->ending)) {
-        struct record *record = record_new(arena, event, model_effect(&MODEL, event));
+        arena_reset(source->scratch);
+        struct record *record = record_new(source->scratch, event, model_effect(&MODEL, event));
         if (record != NULL && withdrawn_note(source->withdrawn, record))
             return record;
         record_drop(&record);
@@ -76,11 +78,11 @@ static struct record *render(struct source *source, struct arena *arena, const s
     return NULL;
 }
 
-static void bring(struct source *source, struct arena *arena, const struct event_list *list)
+static void bring(struct source *source, const struct event_list *list)
 {
     struct records records = {0};
     for (size_t i = 0; i < list->count; i++) {
-        struct record *record = render(source, arena, &list->events[i]);
+        struct record *record = render(source, &list->events[i]);
         if (record == NULL)
             break;
         if (!records_add(&records, record))
@@ -115,7 +117,7 @@ static void follow(struct source *source, struct tail *tail, struct arena *arena
         arena_reset(arena);
         tail_next(tail, arena, TURN_US, &list);
         note_live(source, tail_live(tail));
-        bring(source, arena, &list);
+        bring(source, &list);
         reload(source, arena);
     }
 }
@@ -125,7 +127,8 @@ static void *source_main(void *context)
     struct source *source = context;
     struct arena *arena = arena_new(ARENA_LIMIT);
     struct tail *tail;
-    while (arena != NULL && (tail = open_tail(source, arena)) != NULL) {
+    source->scratch = arena_new(SCRATCH_LIMIT);
+    while (arena != NULL && source->scratch != NULL && (tail = open_tail(source, arena)) != NULL) {
         log_info("following the log from position %lld", (long long)tail_position(tail));
         source->sink.begin(source->sink.context, tail_position(tail));
         follow(source, tail, arena);
@@ -133,6 +136,7 @@ static void *source_main(void *context)
         note_live(source, false);
     }
     sql_close(&source->db);
+    arena_free(&source->scratch);
     arena_free(&arena);
     sql_thread_end();
     return NULL;
