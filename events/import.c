@@ -9,13 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 500, ARENA_LIMIT = 512 * 1024 * 1024, COLUMNS = 11 };
+enum { CHUNK = 500, ARENA_LIMIT = 128 * 1024 * 1024, COLUMNS = 11 };
 
 struct import {
     struct sql *db;
     const struct model *model;
-    struct arena *arena; /* for one chunk */
-    int64_t line;        /* the last one that was taken */
+    struct arena *arena; /* for the events of one chunk */
+    struct arena *folds; /* for one run of them */
+    size_t most, bytes;
+    int64_t line, fault; /* the last one that was taken; the one that could not be folded */
     struct log_head head;
     struct envelope events[CHUNK];
     int64_t lines[CHUNK];
@@ -51,10 +53,11 @@ int import_begin(struct import **import, struct sql *db, const struct model *mod
 {
     struct sql_rows rows;
     struct import *m = *import = calloc(1, sizeof *m);
-    if (m == NULL || (m->arena = arena_new(ARENA_LIMIT)) == NULL) {
+    if (m == NULL || (m->arena = arena_new(ARENA_LIMIT)) == NULL || (m->folds = arena_new(ARENA_LIMIT)) == NULL) {
         import_close(import);
         return fail(err, ERR_UNAVAILABLE, "no memory");
     }
+    m->most = CHUNK;
     m->db = db;
     m->model = model;
     if (sql_begin(db, err) == 0 &&
@@ -71,6 +74,7 @@ void import_close(struct import **import)
         return;
     if ((*import)->db != NULL)
         sql_rollback((*import)->db);
+    arena_free(&(*import)->folds);
     arena_free(&(*import)->arena);
     free(*import);
     *import = NULL;
@@ -119,54 +123,106 @@ static bool is_old(const struct touched *item)
     return item->first > 1;
 }
 
-/* Folds the chunk's events into the read models themselves. */
-static int fold(struct import *m, int64_t *line, struct err *err)
+static int fold(struct import *m, const struct event_list *run, struct err *err)
 {
-    const struct event_list list = {m->events, m->count};
     struct touched_list touched;
-    *line = m->lines[0];
-    if (touched_find(m->model, m->arena, &list, &touched, err) != 0 ||
-        touched_load(m->db, m->arena, m->model, "", is_old, &touched, err) != 0)
+    const int64_t *lines = &m->lines[run->events - m->events];
+    m->fault = lines[0];
+    if (touched_find(m->model, m->folds, run, &touched, err) != 0 ||
+        touched_load(m->db, m->folds, m->model, "", is_old, &touched, err) != 0)
         return -1;
     for (size_t i = 0; i < touched.count; i++)
         if (touched.items[i].row != NULL)
             memcpy(touched.items[i].state, touched.items[i].row, touched.items[i].rows->state_size);
-    for (size_t i = 0; i < m->count; i++) {
-        *line = m->lines[i];
-        if (touched.of[i] != NULL && model_fold(m->model, touched.of[i]->state, &m->events[i], m->arena, err) != 0)
+    for (size_t i = 0; i < run->count; i++) {
+        m->fault = lines[i];
+        if (touched.of[i] != NULL && model_fold(m->model, touched.of[i]->state, &run->events[i], m->folds, err) != 0)
             return -1;
     }
-    if (touched_keys(m->db, m->arena, m->model, &touched, err) != 0)
+    if (touched_keys(m->db, m->folds, m->model, &touched, err) != 0)
         return -1;
-    return touched_write(m->db, m->arena, m->model, "", true, &touched, err);
+    return touched_write(m->db, m->folds, m->model, "", true, &touched, err);
 }
 
-/* Which line holds an event that is there already. */
+static int script(struct import *m, const char *text, struct err *err)
+{
+    return sql_script(m->db, text, strlen(text), err);
+}
+
+static int undo(struct import *m, struct err *err)
+{
+    struct err lost;
+    if (script(m, "ROLLBACK TO SAVEPOINT run", &lost) != 0)
+        *err = lost;
+    return -1;
+}
+
+/* Event by event, so that the line of the one that cannot be written is known. */
+static int fold_singly(struct import *m, const struct event_list *run, struct err *err)
+{
+    for (size_t i = 0; i < run->count; i++) {
+        const struct event_list one = {.events = &run->events[i], .count = 1};
+        arena_reset(m->folds);
+        if (fold(m, &one, err) != 0)
+            return undo(m, err);
+    }
+    return 0;
+}
+
+/* Folds a run of the chunk's events into the read models themselves; all of it, or nothing. */
+static int fold_run(void *context, const struct event_list *run, struct err *err)
+{
+    struct import *m = context;
+    if (script(m, "SAVEPOINT run", err) != 0)
+        return -1;
+    if (fold(m, run, err) == 0)
+        return 0;
+    undo(m, err);
+    return err->kind == ERR_CONFLICT && run->count > 1 ? fold_singly(m, run, err) : -1;
+}
+
+/* 1 when another event than this one is in the log as this one, with its id or its version of the stream; 0, or -1. */
+static int is_there(struct import *m, const struct envelope *event, struct err *err)
+{
+    struct sql_rows rows;
+    if (sql_select(
+            m->db, m->arena,
+            "SELECT 1 FROM events WHERE position <> ? AND (id = ? OR (stream = ? AND version = ?)) LIMIT 1",
+            SQL_ARGS(SQL_INT(event->position), SQL_TEXT(event->id), SQL_TEXT(event->stream), SQL_INT(event->version)),
+            &rows, err) != 0)
+        return -1;
+    return rows.count > 0;
+}
+
+static bool same(const struct envelope *a, const struct envelope *b)
+{
+    return strcmp(a->id, b->id) == 0 || (a->version == b->version && strcmp(a->stream, b->stream) == 0);
+}
+
+/* Which line holds an event that is there already, in the log or on an earlier line. */
 static int64_t line_of_duplicate(struct import *m)
 {
     struct err err;
     for (size_t i = 0; i < m->count; i++) {
-        int64_t position = 0;
-        if (eventlog_find(m->db, m->arena, m->events[i].id, &position, &err) == 0 && position > 0 &&
-            position != m->events[i].position)
+        bool twice = is_there(m, &m->events[i], &err) == 1;
+        for (size_t k = 0; k < i && !twice; k++)
+            twice = same(&m->events[i], &m->events[k]);
+        if (twice)
             return m->lines[i];
-        for (size_t k = 0; k < i; k++)
-            if (strcmp(m->events[i].id, m->events[k].id) == 0)
-                return m->lines[i];
     }
     return m->lines[m->count - 1];
 }
 
 static int flush(struct import *m, struct err *err)
 {
-    int64_t line = 0;
+    const struct event_list list = {.events = m->events, .count = m->count};
     if (m->count == 0)
         return 0;
-    if (fold(m, &line, err) != 0)
-        return at_line(line, err);
     if (insert_events(m, err) != 0)
         return at_line(err->kind == ERR_CONFLICT ? line_of_duplicate(m) : m->lines[0], err);
-    m->count = 0;
+    if (touched_runs(m->folds, &m->most, &list, fold_run, m, err) != 0)
+        return at_line(m->fault, err);
+    m->count = m->bytes = 0;
     arena_reset(m->arena);
     return 0;
 }
@@ -183,7 +239,8 @@ int import_line(struct import *m, const char *text, size_t len, struct err *err)
     m->head.position = event->position;
     memcpy(m->head.hash, event->hash, SHA256_SIZE);
     m->lines[m->count++] = m->line;
-    return m->count == CHUNK ? flush(m, err) : 0;
+    m->bytes += len;
+    return m->count == CHUNK || m->bytes > EVENTS_BYTES ? flush(m, err) : 0;
 }
 
 int import_commit(struct import *m, struct log_head *head, struct err *err)

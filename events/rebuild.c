@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 2000, NEAR = 500, ARENA_LIMIT = 512 * 1024 * 1024 };
+enum { CHUNK = 2000, NEAR = 500, ARENA_LIMIT = 128 * 1024 * 1024 };
 
 /* What program this is: another one may fold otherwise, so it does not go on with what this one has begun. */
 static int read_program(char hex[2 * SHA256_SIZE + 1], struct err *err)
@@ -127,10 +127,11 @@ int rebuild_open(struct rebuild **rebuild, const struct conf *conf, const struct
                  const struct read_model *const *models, struct err *err)
 {
     struct rebuild *r = *rebuild = calloc(1, sizeof *r);
-    if (r == NULL || (r->arena = arena_new(ARENA_LIMIT)) == NULL) {
+    if (r == NULL || (r->arena = arena_new(ARENA_LIMIT)) == NULL || (r->texts = arena_new(ARENA_LIMIT)) == NULL) {
         rebuild_close(rebuild);
         return fail(err, ERR_UNAVAILABLE, "no memory");
     }
+    r->most = CHUNK;
     r->conf = conf;
     r->model = model;
     r->models = models;
@@ -149,6 +150,7 @@ void rebuild_close(struct rebuild **rebuild)
     ahead_close(&(*rebuild)->ahead);
     sql_close(&(*rebuild)->db);
     arena_free(&(*rebuild)->arena);
+    arena_free(&(*rebuild)->texts);
     free(*rebuild);
     *rebuild = NULL;
 }
@@ -182,23 +184,22 @@ static bool may_be_there(const struct touched *item)
     return item->first > 1;
 }
 
-int rebuild_fold(struct rebuild *r, struct sql *db, struct event_list *list, struct touched_list *touched,
-                 struct err *err)
+int rebuild_fold(struct rebuild *r, struct sql *db, const struct event_list *run, struct err *err)
 {
-    choose(r, list);
-    if (touched_find(r->model, r->arena, list, touched, err) != 0 ||
-        touched_load(db, r->arena, r->model, "rebuild_", may_be_there, touched, err) != 0)
+    struct touched_list touched;
+    if (touched_find(r->model, r->arena, run, &touched, err) != 0 ||
+        touched_load(db, r->arena, r->model, "rebuild_", may_be_there, &touched, err) != 0)
         return -1;
-    for (size_t i = 0; i < touched->count; i++)
-        if (touched->items[i].row != NULL)
-            memcpy(touched->items[i].state, touched->items[i].row, touched->items[i].rows->state_size);
-    for (size_t i = 0; i < list->count; i++)
-        if (touched->of[i] != NULL && model_fold(r->model, touched->of[i]->state, &list->events[i], r->arena, err) != 0)
+    for (size_t i = 0; i < touched.count; i++)
+        if (touched.items[i].row != NULL)
+            memcpy(touched.items[i].state, touched.items[i].row, touched.items[i].rows->state_size);
+    for (size_t i = 0; i < run->count; i++)
+        if (touched.of[i] != NULL && model_fold(r->model, touched.of[i]->state, &run->events[i], r->arena, err) != 0)
             return -1;
     /* By a connection that holds no lock of tables: it could read no others. */
-    if (touched_keys(r->db, r->arena, r->model, touched, err) != 0)
+    if (touched_keys(r->db, r->arena, r->model, &touched, err) != 0)
         return -1;
-    return touched_write(db, r->arena, r->model, "rebuild_", r->sides, touched, err);
+    return touched_write(db, r->arena, r->model, "rebuild_", r->sides, &touched, err);
 }
 
 static int note_position(struct rebuild *r, int64_t position, struct err *err)
@@ -218,26 +219,42 @@ static int read_chunk(struct rebuild *r, struct event_list *list, struct err *er
     if (list->count > 0)
         return 0;
     ahead_close(&r->ahead);
-    return eventlog_read(r->db, r->arena, r->position, CHUNK, list, err);
+    arena_reset(r->texts);
+    return eventlog_read(r->db, r->texts, r->position, CHUNK, list, err);
 }
 
-int rebuild_step(struct rebuild *r, struct err *err)
+/* A run of a chunk, or what of the chunk is of other models, and how far it goes. */
+static int fold_upto(struct rebuild *r, const struct event_list *run, int64_t position, struct err *err)
 {
-    struct event_list list;
-    struct touched_list touched;
-    arena_reset(r->arena);
-    if (read_chunk(r, &list, err) != 0)
-        return -1;
-    if (list.count == 0)
-        return 0;
-    int64_t position = list.events[list.count - 1].position;
-    bool near = r->ahead == NULL && list.count < NEAR;
-    if (sql_begin(r->db, err) != 0 || rebuild_fold(r, r->db, &list, &touched, err) != 0 ||
+    if (sql_begin(r->db, err) != 0 || (run->count > 0 && rebuild_fold(r, r->db, run, err) != 0) ||
         note_position(r, position, err) != 0 || sql_commit(r->db, err) != 0) {
         sql_rollback(r->db);
         return -1;
     }
     r->position = position;
+    return 0;
+}
+
+static int fold_run(void *context, const struct event_list *run, struct err *err)
+{
+    return fold_upto(context, run, run->events[run->count - 1].position, err);
+}
+
+int rebuild_step(struct rebuild *r, struct err *err)
+{
+    struct event_list list;
+    if (read_chunk(r, &list, err) != 0)
+        return -1;
+    if (list.count == 0)
+        return 0;
+    int64_t last = list.events[list.count - 1].position;
+    bool near = r->ahead == NULL && list.count < NEAR && !list.more;
+    choose(r, &list);
+    if (touched_runs(r->arena, &r->most, &list, fold_run, r, err) != 0)
+        return -1;
+    list.count = 0;
+    if (r->position < last && fold_upto(r, &list, last, err) != 0)
+        return -1;
     return near ? 0 : 1;
 }
 

@@ -11,7 +11,9 @@ struct rebuild {
     const struct model *model;
     const struct read_model *const *models;
     struct sql *db;
-    struct arena *arena; /* for one step */
+    struct arena *texts; /* for the events of one chunk, where no thread reads them */
+    struct arena *arena; /* for one run of them */
+    size_t most;         /* events of a run: see touched_runs */
     char program[2 * SHA256_SIZE + 1];
     int64_t position;
     struct ahead *ahead; /* NULL near the end of the log */
@@ -30,9 +32,8 @@ int rebuild_forget(struct rebuild *r, const struct read_model *rows, struct err 
 /* Notes a difference; what says which. */
 void rebuild_differs(struct rebuild_result *result, const struct read_model *rows, const char *id, const char *what);
 
-/* Folds events into the shadows through db; the list loses those of other models. */
-int rebuild_fold(struct rebuild *r, struct sql *db, struct event_list *list, struct touched_list *touched,
-                 struct err *err);
+/* Folds a run of the models' events into the shadows through db. */
+int rebuild_fold(struct rebuild *r, struct sql *db, const struct event_list *run, struct err *err);
 
 /* Notes a difference between the row of a table and that of its shadow, NULL where there is none. */
 void rebuild_compare_rows(struct rebuild_result *result, const struct read_model *rows, const char *id,

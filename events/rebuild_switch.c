@@ -18,10 +18,11 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { TRIES_MOST = 2000, PAUSE_US = 1000, CHUNK = 500, LAG_MOST = 100000 };
+enum { TRIES_MOST = 2000, PAUSE_US = 1000, CHUNK = 500, LAG_MOST = 100000, IDS_BYTES = 16 * 1024 * 1024, ROWS = 16 };
 
 struct change {
     struct rebuild *r;
@@ -29,7 +30,9 @@ struct change {
     struct rebuild_result *result;
     struct sql *locker, *renamer;
     int64_t renamer_id, position;
-    struct arena *texts;
+    struct arena *texts, *ids;
+    const char **touched; /* what the last events touched, in their order */
+    size_t touched_count;
     const char *rename;
     pthread_t thread;
     int status;
@@ -39,11 +42,15 @@ struct change {
 /* Seconds that a lock of a table is waited for: commands wait behind the one who waits. */
 static const char *const PATIENCE = "SET SESSION lock_wait_timeout = 5";
 
+/* What is written under the lock is synced once a run, and a run that is too long is taken back. */
+static const char *const BY_HAND = "SET SESSION autocommit = 0";
+
 static int open_connections(struct change *c, struct err *err)
 {
     struct sql_rows rows;
     if (sql_open(&c->locker, c->r->conf, err) != 0 || sql_open(&c->renamer, c->r->conf, err) != 0 ||
         sql_script(c->locker, PATIENCE, strlen(PATIENCE), err) != 0 ||
+        sql_script(c->locker, BY_HAND, strlen(BY_HAND), err) != 0 ||
         sql_script(c->renamer, PATIENCE, strlen(PATIENCE), err) != 0 ||
         sql_select(c->renamer, c->r->arena, "SELECT CONNECTION_ID()", NULL, 0, &rows, err) != 0)
         return -1;
@@ -57,18 +64,45 @@ static bool any(const struct touched *item)
     return true;
 }
 
-/* What the last events touched: the table's rows beside the shadow's. */
-static int compare_touched(struct change *c, struct touched_list *touched, struct err *err)
+/* The rows of a table beside those ids, as states; NULL where there is none. */
+static int load_rows(struct change *c, const char *prefix, const char *const *ids, size_t count, void *rows[ROWS],
+                     struct err *err)
 {
-    for (size_t i = 0; i < touched->count; i++)
-        touched->items[i].row = NULL;
-    if (touched_load(c->locker, c->r->arena, c->r->model, "", any, touched, err) != 0)
+    struct touched items[ROWS] = {0};
+    struct touched_list list = {.count = count, .items = items};
+    for (size_t i = 0; i < count; i++)
+        items[i] = (struct touched){.id = ids[i], .rows = c->rows};
+    if (touched_load(c->locker, c->r->arena, c->r->model, prefix, any, &list, err) != 0)
         return -1;
-    for (size_t i = 0; i < touched->count; i++) {
-        struct touched *item = &touched->items[i];
-        c->result->rows++;
-        rebuild_compare_rows(c->result, item->rows, item->id, item->row, item->state);
+    for (size_t i = 0; i < count; i++)
+        rows[i] = items[i].row;
+    return 0;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* What the last events touched: the table's rows beside the shadow's, where they ended. */
+static int compare_touched(struct change *c, struct err *err)
+{
+    void *there[ROWS], *folded[ROWS];
+    size_t count = 0;
+    qsort(c->touched, c->touched_count, sizeof *c->touched, by_id);
+    for (size_t i = 0; i < c->touched_count; i++)
+        if (count == 0 || strcmp(c->touched[count - 1], c->touched[i]) != 0)
+            c->touched[count++] = c->touched[i];
+    for (size_t at = 0; at < count; at += ROWS) {
+        size_t some = count - at < ROWS ? count - at : ROWS;
+        arena_reset(c->r->arena);
+        if (load_rows(c, "", c->touched + at, some, there, err) != 0 ||
+            load_rows(c, "rebuild_", c->touched + at, some, folded, err) != 0)
+            return -1;
+        for (size_t i = 0; i < some; i++)
+            rebuild_compare_rows(c->result, c->rows, c->touched[at + i], there[i], folded[i]);
     }
+    c->result->rows += (int64_t)count;
     return 0;
 }
 
@@ -82,33 +116,60 @@ static void keep_own(const struct change *c, struct event_list *list)
     list->count = count;
 }
 
-/* The events after the shadow's position into it; one list, so that each state is that of the list's end. */
-static int fold_some(struct change *c, struct sql *db, size_t limit, struct touched_list *touched, size_t *count,
-                     struct err *err)
+/* The events after the shadow's position, a chunk of them; more: whether others may come at once. */
+static int read_some(struct change *c, struct event_list *list, bool *more, struct err *err)
 {
-    struct event_list list;
-    arena_reset(c->r->arena);
-    if (eventlog_read(c->r->db, c->r->arena, c->position, limit, &list, err) != 0)
+    arena_reset(c->r->texts);
+    if (eventlog_read(c->r->db, c->r->texts, c->position, CHUNK, list, err) != 0)
         return -1;
-    if ((*count = list.count) > 0)
-        c->position = list.events[list.count - 1].position;
-    keep_own(c, &list);
-    return rebuild_fold(c->r, db, &list, touched, err);
+    *more = list->more;
+    c->position += (int64_t)list->count;
+    keep_own(c, list);
+    return 0;
+}
+
+static int follow_run(void *context, const struct event_list *run, struct err *err)
+{
+    struct change *c = context;
+    if (sql_begin(c->r->db, err) == 0 && rebuild_fold(c->r, c->r->db, run, err) == 0 && sql_commit(c->r->db, err) == 0)
+        return 0;
+    sql_rollback(c->r->db);
+    return -1;
 }
 
 /* What was written while shadow and table were compared. A kill in here leaves a shadow that nobody goes on with. */
 static int follow(struct change *c, struct err *err)
 {
-    struct touched_list touched;
-    size_t count;
+    struct event_list list;
+    bool more = true;
     fault_point("rebuild-forgotten");
-    do {
-        if (sql_begin(c->r->db, err) != 0 || fold_some(c, c->r->db, CHUNK, &touched, &count, err) != 0 ||
-            sql_commit(c->r->db, err) != 0) {
-            sql_rollback(c->r->db);
+    while (more)
+        if (read_some(c, &list, &more, err) != 0 ||
+            touched_runs(c->r->arena, &c->r->most, &list, follow_run, c, err) != 0)
             return -1;
-        }
-    } while (count == CHUNK);
+    return 0;
+}
+
+/* The locks of tables outlive the transactions of the connection that has them, which begin by themselves. */
+static int locked_run(void *context, const struct event_list *run, struct err *err)
+{
+    struct change *c = context;
+    if (rebuild_fold(c->r, c->locker, run, err) == 0)
+        return sql_script(c->locker, "COMMIT", 6, err);
+    struct err lost;
+    if (sql_script(c->locker, "ROLLBACK", 8, &lost) != 0)
+        *err = lost;
+    return -1;
+}
+
+static int note_touched(struct change *c, const struct event_list *list, struct err *err)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const char *id = arena_copy_z(c->ids, list->events[i].stream + strlen(c->rows->category) + 1);
+        if (id == NULL)
+            return fail(err, ERR_UNAVAILABLE, "no room to compare");
+        c->touched[c->touched_count++] = id;
+    }
     return 0;
 }
 
@@ -116,15 +177,22 @@ static int follow(struct change *c, struct err *err)
 static int catch_up(struct change *c, struct err *err)
 {
     struct log_head head;
-    struct touched_list touched;
-    size_t count;
-    if (eventlog_head(c->r->db, c->r->arena, &head, err) != 0 ||
-        fold_some(c, c->locker, LAG_MOST, &touched, &count, err) != 0)
+    struct event_list list;
+    bool more = true;
+    arena_reset(c->r->arena);
+    if (eventlog_head(c->r->db, c->r->arena, &head, err) != 0)
         return -1;
+    c->touched = arena_alloc(c->ids, (LAG_MOST + CHUNK) * sizeof *c->touched);
+    if (c->touched == NULL)
+        return fail(err, ERR_UNAVAILABLE, "no room to compare");
+    while (more && c->position < head.position && head.position - c->position <= LAG_MOST)
+        if (read_some(c, &list, &more, err) != 0 || note_touched(c, &list, err) != 0 ||
+            touched_runs(c->r->arena, &c->r->most, &list, locked_run, c, err) != 0)
+            return -1;
     if (c->position < head.position)
         return fail(err, ERR_UNAVAILABLE, "the log runs ahead of the rebuild: try again when less is written");
     fault_point("rebuild-locked");
-    return compare_touched(c, &touched, err);
+    return compare_touched(c, err);
 }
 
 /* Text about the table and about each of its sides, in which %s is a name, with commas between. */
@@ -224,8 +292,14 @@ static int change_places(struct change *c, struct err *err)
 
 int rebuild_switch(struct rebuild *r, const struct read_model *rows, struct rebuild_result *result, struct err *err)
 {
-    struct change c = {.r = r, .rows = rows, .result = result, .position = r->position, .texts = arena_new(64 * 1024)};
-    int status = c.texts != NULL ? change_places(&c, err) : fail(err, ERR_UNAVAILABLE, "no memory");
+    struct change c = {.r = r,
+                       .rows = rows,
+                       .result = result,
+                       .position = r->position,
+                       .texts = arena_new(64 * 1024),
+                       .ids = arena_new(IDS_BYTES)};
+    int status = c.texts != NULL && c.ids != NULL ? change_places(&c, err) : fail(err, ERR_UNAVAILABLE, "no memory");
+    arena_free(&c.ids);
     arena_free(&c.texts);
     /* Closing gives back what is still locked. */
     sql_close(&c.renamer);

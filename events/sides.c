@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Ids of one statement. A shorter list repeats its last one, so that there is one statement for all. */
-enum { AT_ONCE = 64, PAGE = 500 };
+enum { AT_ONCE = 64, PAGE = 500, PAGE_LIMIT = 128 * 1024 * 1024 };
 
 static int no_room(struct err *err)
 {
@@ -75,12 +75,12 @@ static int script(struct sql *db, const char *text, struct err *err)
     return text != NULL ? sql_script(db, text, strlen(text), err) : no_room(err);
 }
 
-/* The sides of a page of the shadow, after this id; sets it to the last one, or to NULL where there are no more. */
-static int fill_page(struct sql *db, struct arena *arena, const struct read_model *rows, const char *text,
-                     const char **after, struct err *err)
+/* The sides of a page of the shadow, behind a key, which becomes the last one's. got: how many rows it has. */
+static int fill_page(struct sql *db, struct arena *arena, const struct read_model *rows, const char *text, size_t count,
+                     char key[64], size_t *got, struct err *err)
 {
     struct sql_rows found;
-    if (sql_select(db, arena, text, SQL_ARGS(SQL_TEXT(*after), SQL_INT(PAGE)), &found, err) != 0)
+    if (sql_select(db, arena, text, SQL_ARGS(SQL_TEXT(key), SQL_INT(count)), &found, err) != 0)
         return -1;
     void *state = arena_alloc(arena, rows->state_size);
     if (state == NULL)
@@ -94,27 +94,38 @@ static int fill_page(struct sql *db, struct arena *arena, const struct read_mode
         if (insert_rows(db, arena, &rows->sides[s], "rebuild_", &made, err) != 0)
             return -1;
     }
-    *after = found.count == PAGE ? SQL_CELL(&found, PAGE - 1, 0).data : NULL;
+    if (sql_commit(db, err) != 0)
+        return -1;
+    *got = found.count;
+    if (found.count > 0)
+        snprintf(key, 64, "%s", SQL_CELL(&found, found.count - 1, 0).data);
     return 0;
 }
 
+/* Page by page, each a transaction, of as many rows as there is memory for. */
 static int fill(struct sql *db, struct arena *arena, const struct read_model *rows, struct err *err)
 {
     char key[64] = "";
-    const char *table = arena_printf(arena, "rebuild_%s", rows->name), *after = key;
+    const char *table = arena_printf(arena, "rebuild_%s", rows->name);
     const char *text =
         table != NULL ? row_select(rows, arena, table, "FORCE INDEX (PRIMARY) WHERE id > ? ORDER BY id LIMIT ?") : NULL;
-    struct arena *page = arena_new(512 * 1024 * 1024);
+    struct arena *page = arena_new(PAGE_LIMIT);
     int status = text == NULL || page == NULL ? no_room(err) : 0;
-    while (status == 0 && after != NULL && rows->side_count > 0) {
-        snprintf(key, sizeof key, "%s", after);
+    for (size_t count = PAGE, got = PAGE; status == 0 && got > 0 && rows->side_count > 0;) {
         arena_reset(page);
-        after = key;
-        if ((status = sql_begin(db, err)) == 0 && (status = fill_page(db, page, rows, text, &after, err)) == 0)
-            status = sql_commit(db, err);
-    }
-    if (status != 0)
+        status = sql_begin(db, err);
+        if (status == 0)
+            status = fill_page(db, page, rows, text, count, key, &got, err);
+        if (status == 0) {
+            count = count + count / 8 + 1 < PAGE ? count + count / 8 + 1 : PAGE;
+            continue;
+        }
         sql_rollback(db);
+        if (arena_exhausted(page) && count > 1) {
+            count /= 2;
+            status = 0;
+        }
+    }
     arena_free(&page);
     return status;
 }

@@ -31,7 +31,7 @@ static int add(const struct model *model, struct arena *arena, const struct enve
     *item = (struct touched){
         .stream = event->stream, .rows = model_of_stream(model, event->stream), .first = event->version};
     if (item->rows == NULL)
-        return fail(err, ERR_INTERNAL, "position %lld: there is no read model for %.64s", (long long)event->position,
+        return fail(err, ERR_DAMAGED, "position %lld: there is no read model for %.64s", (long long)event->position,
                     event->stream);
     item->id = event->stream + strlen(item->rows->category) + 1;
     item->state = arena_alloc(arena, item->rows->state_size);
@@ -57,6 +57,25 @@ int touched_find(const struct model *model, struct arena *arena, const struct ev
             *slot = &list->items[list->count++];
         }
         list->of[i] = *slot;
+    }
+    return 0;
+}
+
+int touched_runs(struct arena *arena, size_t *most, const struct event_list *events, touched_run run, void *context,
+                 struct err *err)
+{
+    for (size_t at = 0; at < events->count;) {
+        size_t left = events->count - at, count = *most < left ? *most : left;
+        const struct event_list some = {.events = events->events + at, .count = count};
+        arena_reset(arena);
+        if (run(context, &some, err) == 0) {
+            at += count;
+            *most += *most / 8 + 1;
+        } else if (arena_exhausted(arena) && count > 1) {
+            *most = count / 2;
+        } else {
+            return -1;
+        }
     }
     return 0;
 }

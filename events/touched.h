@@ -24,9 +24,19 @@ struct touched_list {
     struct touched **of;   /* of[i] is that of the i-th event; NULL for one that makes no row */
 };
 
-/* Finds the streams of the events; ERR_INTERNAL for one without a read model. */
+/* Finds the streams of the events; ERR_DAMAGED for one without a read model. */
 int touched_find(const struct model *model, struct arena *arena, const struct event_list *events,
                  struct touched_list *list, struct err *err);
+
+/*
+ * Goes through events in runs, each with the whole arena for itself: how many streams fit into it is known only when
+ * their rows are there. A run that the arena was too small for is tried again with half of its events, so it must leave
+ * nothing behind when it fails. most: the most events of a run, at first as many as there may be; kept for the next
+ * call. The events themselves are elsewhere.
+ */
+typedef int (*touched_run)(void *context, const struct event_list *run, struct err *err);
+int touched_runs(struct arena *arena, size_t *most, const struct event_list *events, touched_run run, void *context,
+                 struct err *err);
 
 /* Reads the rows of those streams that want(item) chooses (NULL: all) from the tables «<prefix><name>». */
 int touched_load(struct sql *db, struct arena *arena, const struct model *model, const char *prefix,
