@@ -5,7 +5,7 @@
 #define COURANT_CTL_CTL_H
 
 #include "base/conf.h"
-#include "sql/db.h"
+#include "events/eventlog.h"
 
 /* Exit statuses, the same for every command. */
 enum { CTL_OK = 0, CTL_REFUSED = 1, CTL_FAILED = 2 };
@@ -30,6 +30,12 @@ int ctl_rebuild_migrated(struct ctl *ctl, struct err *err);
 int ctl_session(struct ctl *ctl, int argc, char **argv);
 int ctl_user(struct ctl *ctl, int argc, char **argv);
 int ctl_verify(struct ctl *ctl, int argc, char **argv);
+
+/*
+ * A chunk of the log behind a position, which is not its end: what is not visible yet is read again, and a hole is an
+ * error (ERR_CONFLICT).
+ */
+int ctl_read_log(struct ctl *ctl, int64_t after, struct event_list *list, struct err *err);
 
 /* Says what went wrong on standard error; returns CTL_REFUSED for what the operator asked, CTL_FAILED for the rest. */
 int ctl_error(const struct err *err);

@@ -4,11 +4,13 @@
 #include "events/bus.h"
 #include "events/tail.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { CHUNK = 200, TURN_US = 1000000 };
+enum { CHUNK = 500, TRIES = 300, PAUSE_US = 10000, TURN_US = 1000000 };
 
 static const char USAGE[] = "events [--after N] [--stream STREAM] [--type TYPE] [--follow]";
 
@@ -51,16 +53,32 @@ static int print(const struct wish *wish, struct arena *arena, const struct even
     return fflush(stdout) == 0 ? 0 : fail(err, ERR_INTERNAL, "the output cannot be written");
 }
 
+int ctl_read_log(struct ctl *ctl, int64_t after, struct event_list *list, struct err *err)
+{
+    const struct timespec pause = {0, PAUSE_US * 1000L};
+    for (int try = 0; try < TRIES; try++) {
+        arena_reset(ctl->arena);
+        if (eventlog_read(ctl->db, ctl->arena, after, CHUNK, list, err) != 0)
+            return -1;
+        if (list->count > 0)
+            return 0;
+        nanosleep(&pause, NULL);
+    }
+    return fail(err, ERR_CONFLICT, "position %" PRId64 " is missing from the log", after + 1);
+}
+
+/* To where the log ends as this begins. */
 static int print_log(struct ctl *ctl, struct wish *wish, struct err *err)
 {
     struct event_list list;
-    do {
-        arena_reset(ctl->arena);
-        if (eventlog_read(ctl->db, ctl->arena, wish->after, CHUNK, &list, err) != 0 ||
-            print(wish, ctl->arena, &list, err) != 0)
+    struct log_head head;
+    if (eventlog_head(ctl->db, ctl->arena, &head, err) != 0)
+        return -1;
+    while (wish->after < head.position) {
+        if (ctl_read_log(ctl, wish->after, &list, err) != 0 || print(wish, ctl->arena, &list, err) != 0)
             return -1;
         wish->after += (int64_t)list.count;
-    } while (list.count > 0);
+    }
     return 0;
 }
 

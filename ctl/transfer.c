@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CHUNK = 500, LINE_MOST = 16 * 1024 * 1024 };
+enum { LINE_MOST = 16 * 1024 * 1024 };
 
 static int write_failed(struct err *err)
 {
@@ -27,11 +27,8 @@ static int write_log(struct ctl *ctl, FILE *out, struct progress *progress, stru
         return -1;
     progress_start(progress, "export", 0, head.position);
     while (progress->at < head.position) {
-        arena_reset(ctl->arena);
-        if (eventlog_read(ctl->db, ctl->arena, progress->at, CHUNK, &list, err) != 0)
+        if (ctl_read_log(ctl, progress->at, &list, err) != 0)
             return -1;
-        if (list.count == 0)
-            return fail(err, ERR_CONFLICT, "position %" PRId64 " is missing from the log", progress->at + 1);
         for (size_t i = 0; i < list.count && list.events[i].position <= head.position; i++) {
             struct str line = export_line(ctl->arena, &list.events[i]);
             if (line.data == NULL || fwrite(line.data, 1, line.len, out) != line.len || putc('\n', out) == EOF)

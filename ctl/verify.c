@@ -23,7 +23,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 500, FEED_WAIT_US = 5000000, SNAPSHOTS = 3, STATES_BYTES = 128 * 1024 * 1024 };
+enum {
+    CHUNK = 500,
+    FEED_WAIT_US = 5000000,
+    SNAPSHOTS = 3,
+    STATES_BYTES = 128 * 1024 * 1024,
+    ARENA_LIMIT = 128 * 1024 * 1024
+};
 
 static const char USAGE[] = "verify [--from N]";
 
@@ -31,7 +37,8 @@ struct verify {
     struct ctl *ctl;
     struct bus *bus;
     struct bus_feed *feed;
-    struct arena *arena; /* for one chunk */
+    struct arena *arena; /* for one run of a chunk's events */
+    size_t most;         /* events of a run: see touched_runs */
     struct ahead *ahead;
     struct states *states;
     struct progress progress;
@@ -59,15 +66,16 @@ static int damaged(struct verify *v, struct err *err)
 /* A snapshot whose log is whole. MariaDB may take one in which an event of this moment is missing: then another. */
 static int take_snapshot(struct verify *v, struct err *err)
 {
-    struct event_list list;
+    struct sql_rows found;
     for (int try = 0; try < SNAPSHOTS; try++) {
         sql_rollback(v->ctl->db);
         if (sql_begin_snapshot(v->ctl->db, err) != 0 || eventlog_head(v->ctl->db, v->arena, &v->head, err) != 0)
             return -1;
         int64_t from = v->head.position > CHUNK ? v->head.position - CHUNK : 0;
-        if (eventlog_read(v->ctl->db, v->arena, from, CHUNK + 1, &list, err) != 0)
-            return damaged(v, err);
-        if (from + (int64_t)list.count == v->head.position)
+        if (sql_select(v->ctl->db, v->arena, "SELECT COUNT(*) FROM events WHERE position > ? AND position <= ?",
+                       SQL_ARGS(SQL_INT(from), SQL_INT(v->head.position)), &found, err) != 0)
+            return -1;
+        if (from + sql_number(SQL_CELL(&found, 0, 0)) == v->head.position)
             return 0;
     }
     return 0;
@@ -124,7 +132,8 @@ static int find_bus(struct verify *v, struct err *err)
 
 static int open_all(struct verify *v, struct err *err)
 {
-    v->arena = arena_new(512 * 1024 * 1024);
+    v->arena = arena_new(ARENA_LIMIT);
+    v->most = CHUNK;
     v->states = states_new(STATES_BYTES);
     v->compared = calloc(MODEL.read_model_count, sizeof *v->compared);
     if (v->arena == NULL || v->states == NULL || v->compared == NULL)
@@ -205,8 +214,6 @@ static int compare_row(struct verify *v, struct touched *item, struct err *err)
         return differs(v, err);
     }
     item->done = true;
-    for (size_t i = 0; i < MODEL.read_model_count; i++)
-        v->compared[i] += MODEL.read_models[i] == item->rows;
     return 0;
 }
 
@@ -237,52 +244,88 @@ static int check_sides(struct verify *v, const struct touched_list *touched, str
     return 0;
 }
 
-static int fold_chunk(struct verify *v, const struct event_list *list, struct err *err)
+/* Lets go of what was compared, and keeps the states of what is still open. */
+static int keep_open(struct verify *v, const struct touched_list *touched, struct err *err)
 {
+    for (size_t i = 0; i < touched->count; i++) {
+        const struct touched *item = &touched->items[i];
+        if (!item->done) {
+            if (states_keep(v->states, item->rows, item->stream, item->state, err) != 0)
+                return -1;
+            continue;
+        }
+        states_drop(v->states, item->stream);
+        for (size_t m = 0; m < MODEL.read_model_count; m++)
+            v->compared[m] += MODEL.read_models[m] == item->rows;
+    }
+    return 0;
+}
+
+/* What cannot be folded is different, unless it is for want of memory. */
+static int unfoldable(struct verify *v, struct err *err)
+{
+    bool found = err->kind == ERR_CONFLICT || err->kind == ERR_DAMAGED;
+    return found && !arena_exhausted(v->arena) ? differs(v, err) : -1;
+}
+
+/* Of an event that makes no row, so that nothing is folded: the one before it in its stream is there. */
+static int check_version(struct verify *v, const struct envelope *event, struct err *err)
+{
+    struct sql_rows found;
+    if (event->version == 1)
+        return 0;
+    if (sql_select(v->ctl->db, v->arena, "SELECT 1 FROM events WHERE stream = ? AND version = ? AND position < ?",
+                   SQL_ARGS(SQL_TEXT(event->stream), SQL_INT(event->version - 1), SQL_INT(event->position)), &found,
+                   err) != 0)
+        return -1;
+    if (found.count == 1)
+        return 0;
+    fail(err, ERR_CONFLICT, "position %" PRId64 ": version %" PRId64 " of %.64s does not follow from the one before",
+         event->position, event->version, event->stream);
+    return differs(v, err);
+}
+
+static int fold_event(struct verify *v, struct touched *item, const struct envelope *event, struct err *err)
+{
+    if (item == NULL)
+        return check_version(v, event, err);
+    return model_fold(&MODEL, item->state, event, v->arena, err) != 0 ? unfoldable(v, err) : compare_row(v, item, err);
+}
+
+static int fold_run(void *context, const struct event_list *run, struct err *err)
+{
+    struct verify *v = context;
     struct touched_list touched;
-    if (touched_find(&MODEL, v->arena, list, &touched, err) != 0 ||
-        touched_load(v->ctl->db, v->arena, &MODEL, "", NULL, &touched, err) != 0 ||
+    if (touched_find(&MODEL, v->arena, run, &touched, err) != 0)
+        return unfoldable(v, err);
+    if (touched_load(v->ctl->db, v->arena, &MODEL, "", NULL, &touched, err) != 0 ||
         touched_keys(v->ctl->db, v->arena, &MODEL, &touched, err) != 0)
         return -1;
     for (size_t i = 0; i < touched.count; i++)
         if (load_state(v, &touched.items[i], err) != 0)
-            return err->kind == ERR_CONFLICT || err->kind == ERR_DAMAGED ? differs(v, err) : -1;
-    for (size_t i = 0; i < list->count; i++) {
-        if (touched.of[i] == NULL)
-            continue;
-        if (model_fold(&MODEL, touched.of[i]->state, &list->events[i], v->arena, err) != 0)
-            return err->kind == ERR_CONFLICT ? differs(v, err) : -1;
-        if (compare_row(v, touched.of[i], err) != 0)
+            return unfoldable(v, err);
+    for (size_t i = 0; i < run->count; i++)
+        if (fold_event(v, touched.of[i], &run->events[i], err) != 0)
             return -1;
-    }
-    if (check_sides(v, &touched, err) != 0)
-        return -1;
-    for (size_t i = 0; i < touched.count; i++) {
-        const struct touched *item = &touched.items[i];
-        if (item->done)
-            states_drop(v->states, item->stream);
-        else if (states_keep(v->states, item->rows, item->stream, item->state, err) != 0)
-            return -1;
-    }
-    return 0;
+    return check_sides(v, &touched, err) != 0 ? -1 : keep_open(v, &touched, err);
 }
 
 static int check_log(struct verify *v, struct err *err)
 {
     struct event_list list;
     while (v->position < v->head.position) {
-        arena_reset(v->arena);
         if (ahead_next(v->ahead, &list, err) != 0)
             return damaged(v, err);
         if (list.count == 0) {
             fail(err, ERR_CONFLICT, "position %" PRId64 " is missing from the log", v->position + 1);
             return differs(v, err);
         }
+        arena_reset(v->arena);
         for (size_t i = 0; i < list.count; i++)
             if (check_bus(v, &list.events[i], err) != 0)
                 return -1;
         v->position += (int64_t)list.count;
-        if (fold_chunk(v, &list, err) != 0)
+        if (touched_runs(v->arena, &v->most, &list, fold_run, v, err) != 0)
             return -1;
         progress_at(&v->progress, v->position);
     }

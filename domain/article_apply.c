@@ -28,7 +28,7 @@ static const char *const NAMES[MEMBERS] = {"title",      "subtitle",   "lead",  
 
 static int lacking(const struct envelope *event, struct err *err)
 {
-    return fail(err, ERR_INTERNAL, "position %lld: this %.64s event lacks a member", (long long)event->position,
+    return fail(err, ERR_DAMAGED, "position %lld: this %.64s event lacks a member", (long long)event->position,
                 event->type);
 }
 

@@ -7,7 +7,7 @@
 
 static int lacking(const struct envelope *event, const char *name, struct err *err)
 {
-    return fail(err, ERR_INTERNAL, "position %lld: this %.64s event lacks %s", (long long)event->position, event->type,
+    return fail(err, ERR_DAMAGED, "position %lld: this %.64s event lacks %s", (long long)event->position, event->type,
                 name);
 }
 

@@ -58,7 +58,7 @@ int model_upcast(const struct model *model, struct envelope *event, struct arena
     if (type == NULL || event->schema == today)
         return 0;
     if (event->schema < 1 || event->schema > today)
-        return fail(err, ERR_INTERNAL, "position %" PRId64 ": %.64s of schema %d; this Courant knows 1 to %d",
+        return fail(err, ERR_DAMAGED, "position %" PRId64 ": %.64s of schema %d; this Courant knows 1 to %d",
                     event->position, event->type, event->schema, today);
     for (; event->schema < today; event->schema++)
         if (type->upcasters[event->schema - 1](event, arena, &event->data, err) != 0)
@@ -78,7 +78,7 @@ int model_fold(const struct model *model, void *state, const struct envelope *ev
     const struct event_type *type = model_event(model, event->type);
     const struct read_model *rows = model_of_stream(model, event->stream);
     if (type == NULL || rows == NULL || type->model != rows)
-        return fail(err, ERR_INTERNAL, "position %" PRId64 ": there is no projection for %.64s in %.64s",
+        return fail(err, ERR_DAMAGED, "position %" PRId64 ": there is no projection for %.64s in %.64s",
                     event->position, event->type, event->stream);
     if (!is_next(rows, state_version(rows, state), event))
         return fail(err, ERR_CONFLICT, "position %" PRId64 ": version %" PRId64 " of %.64s comes after %" PRId64,
