@@ -12,7 +12,8 @@ import threading
 import pytest
 
 import fastcgi
-from courant import Session, Stream, until
+from courant import Nats, Session, Stream, until
+from lines import Log
 
 FIXTURE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures", "log-schema-1.jsonl")
 
@@ -43,6 +44,11 @@ class Site:
 
     def ctl(self, *args, input=None):
         return self.stack.ctl(*args, input=input, config=self.config)
+
+    def log(self):
+        """What goes on where the log ends."""
+        position, hash = self.sql("SELECT position, LOWER(HEX(hash)) FROM log_head")[0]
+        return Log(int(position), hash)
 
     def lines(self):
         done = self.ctl("export")
@@ -134,6 +140,37 @@ def test_a_log_is_not_imported_onto_another(old):
     done = old.ctl("import", FIXTURE)
     assert done.returncode == 1 and "line 1" in done.stderr and "position 1, but 21 is" in done.stderr
     assert old.content() == before
+
+
+@pytest.mark.parametrize("of", ["the log", "the same lines"])
+@pytest.mark.parametrize("what", ["version", "version of a row", "id", "slug"])
+def test_what_comes_twice_is_named_at_its_line(site, of, what):
+    """Among lines that are right, before it and behind it."""
+    log = Log()
+    for number in range(3):
+        log.article(number)
+        log.add(f"canary-{number}", "canary.sent", {}, audience="public")
+    first = json.loads(log.lines[0])
+    if of == "the log":
+        assert site.ctl("import", input=log.text).returncode == 0
+        log = site.log()
+    for number in range(10, 13):
+        log.article(number)
+    if what == "version":
+        log.add("canary-1", "canary.sent", {}, audience="public", version=1)
+    elif what == "version of a row":
+        log.add(first["stream"], "article.created", first["data"], 2, version=1)
+    elif what == "id":
+        log.article(20, id=first["id"])
+    else:
+        log.article(20, slug="article-0")
+    line = len(log.lines)
+    for number in range(30, 33):
+        log.article(number)
+    before = site.content()
+    done = site.ctl("import", input=log.text)
+    assert done.returncode == 1 and f"line {line}:" in done.stderr, done.stderr
+    assert site.content() == before
 
 
 def test_files_that_cannot_be_used(old, tmp_path):
@@ -449,6 +486,89 @@ def test_verify_from_a_position_finds_rows_ahead_of_the_log(old):
     for start in "1", "15", "21":
         done = old.ctl("verify", "--from", start)
         assert done.returncode == 1 and "which is not in the log" in done.stdout, done.stdout + done.stderr
+
+
+def append(site, *args, **more):
+    """An event that no program of this version has written: digest, hash and head are right. Its position."""
+    log = site.log()
+    event = log.add(*args, **more)
+    whole = json.loads(log.lines[0])
+    data, metadata = (json.dumps(whole[name], separators=(",", ":")) for name in ("data", "metadata"))
+    site.sql(f"""INSERT INTO events (position, id, stream, version, type, audience, data, metadata, recorded_at, digest, hash)
+             VALUES ({log.position}, '{event["id"]}', '{event["stream"]}', {event["version"]}, '{event["type"]}',
+             '{whole["audience"]}', '{data}', '{metadata}', '{event["timestamp"][:-1].replace("T", " ")}',
+             UNHEX('{whole["digest"]}'), UNHEX('{log.hash}'));
+             UPDATE log_head SET position = {log.position}, hash = UNHEX('{log.hash}')""")
+    return log.position
+
+
+@pytest.mark.parametrize("event, word", [
+    (("article-x", "article.praised", {}), "there is no projection for article.praised"),
+    (("poll-1", "poll.opened", {}), "there is no read model for poll-1"),
+    (("article-x", "article.created", {}, 9), "schema 9"),
+    (("article-x", "article.created", {"id": "x"}, 2), "lacks a member"),
+])
+def test_verify_finds_what_it_cannot_fold(old, event, word):
+    position = append(old, *event)
+    append(old, "canary-1", "canary.sent", {}, audience="public")
+    done = old.ctl("verify")
+    assert done.returncode == 1 and f"position {position}" in done.stdout and word in done.stdout, done.stdout + done.stderr
+
+
+def test_verify_counts_versions_where_there_are_no_rows(old):
+    for number in 1, 2, 3:
+        append(old, "canary-1", "canary.sent", {}, audience="public", version=number)
+    append(old, "canary-2", "canary.sent", {}, audience="public")
+    assert "clean" in old.ctl("verify").stdout
+    position = append(old, "canary-1", "canary.sent", {}, audience="public", version=5)
+    append(old, "canary-3", "canary.sent", {}, audience="public")
+    for start in 1, position:
+        done = old.ctl("verify", "--from", str(start))
+        assert done.returncode == 1 and f"position {position}: version 5 of canary-1" in done.stdout, done.stdout
+
+
+def test_verify_of_a_bus_that_a_limit_has_shortened(old):
+    """What is left of it is compared."""
+    assert old.ctl("bus", "rebuild").returncode == 0
+    nats = Nats(old.stack.env["COURANT_NATS_URL"])
+    config = nats.ask(f"$JS.API.STREAM.INFO.{old.name}")["config"]
+    done = nats.ask(f"$JS.API.STREAM.UPDATE.{old.name}", json.dumps({**config, "max_msgs": 5}).encode())
+    nats.close()
+    assert done["state"]["first_seq"] == 16
+    for start in "1", "18":
+        assert "clean" in old.ctl("verify", "--from", start).stdout
+    old.sql("DELETE FROM events WHERE position = 20; UPDATE log_head SET position = 19, "
+            "hash = (SELECT hash FROM events WHERE position = 19)")
+    append(old, "canary-1", "canary.sent", {}, audience="public")
+    done = old.ctl("verify", "--from", "20")
+    assert done.returncode == 1 and "position 20: the bus holds something else there" in done.stdout, done.stdout
+
+
+# ---- events
+
+def test_events_says_that_a_position_is_missing(old):
+    old.sql("DELETE FROM events WHERE position = 10")
+    for more in [], ["--follow"]:
+        done = old.ctl("events", *more)
+        assert done.returncode == 1 and "position 10 is missing from the log" in done.stderr
+        assert [json.loads(line)["position"] for line in done.stdout.splitlines()] == list(range(1, 10))
+    assert old.ctl("events", "--after", "10").stdout.count("\n") == 10
+    assert old.ctl("events", "--after", "20").returncode == old.ctl("events", "--after", "21").returncode == 0
+
+
+def test_events_awaits_what_is_not_visible_yet(old):
+    """A row that a reader does not see though the head says that it is there."""
+    expected = old.ctl("events").stdout
+    old.sql("CREATE TABLE hidden AS SELECT position, id, stream, version, type, audience, data, metadata, recorded_at, digest, "
+            "hash FROM events WHERE position = 10; DELETE FROM events WHERE position = 10")
+    with subprocess.Popen([old.stack.env["COURANT_CTL"], "--config", old.config, "events"], stdout=subprocess.PIPE,
+                          text=True) as process:
+        said = [process.stdout.readline() for _ in range(9)]
+        old.sql("INSERT INTO events (position, id, stream, version, type, audience, data, metadata, recorded_at, digest, hash) "
+                "SELECT * FROM hidden")
+        said += process.stdout.readlines()
+        assert process.wait(20) == 0
+    assert "".join(said) == expected
 
 
 def test_verify_could_not_look(old):
