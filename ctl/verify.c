@@ -268,27 +268,10 @@ static int unfoldable(struct verify *v, struct err *err)
     return found && !arena_exhausted(v->arena) ? differs(v, err) : -1;
 }
 
-/* Of an event that makes no row, so that nothing is folded: the one before it in its stream is there. */
-static int check_version(struct verify *v, const struct envelope *event, struct err *err)
-{
-    struct sql_rows found;
-    if (event->version == 1)
-        return 0;
-    if (sql_select(v->ctl->db, v->arena, "SELECT 1 FROM events WHERE stream = ? AND version = ? AND position < ?",
-                   SQL_ARGS(SQL_TEXT(event->stream), SQL_INT(event->version - 1), SQL_INT(event->position)), &found,
-                   err) != 0)
-        return -1;
-    if (found.count == 1)
-        return 0;
-    fail(err, ERR_CONFLICT, "position %" PRId64 ": version %" PRId64 " of %.64s does not follow from the one before",
-         event->position, event->version, event->stream);
-    return differs(v, err);
-}
-
 static int fold_event(struct verify *v, struct touched *item, const struct envelope *event, struct err *err)
 {
     if (item == NULL)
-        return check_version(v, event, err);
+        return eventlog_follows(v->ctl->db, v->arena, event, err) != 0 ? unfoldable(v, err) : 0;
     return model_fold(&MODEL, item->state, event, v->arena, err) != 0 ? unfoldable(v, err) : compare_row(v, item, err);
 }
 

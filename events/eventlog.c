@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/fault.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 enum { EVENTS_MOST = 16, PAGE_FIRST = 16 };
@@ -182,6 +183,22 @@ int eventlog_read_back(struct sql *db, struct arena *arena, const char *stream, 
                    SQL_ARGS(SQL_TEXT(stream), SQL_INT(before), SQL_INT(limit)), &rows, err) != 0)
         return -1;
     return take_rows(&rows, arena, list, err);
+}
+
+int eventlog_follows(struct sql *db, struct arena *arena, const struct envelope *event, struct err *err)
+{
+    struct sql_rows found;
+    if (event->version == 1)
+        return 0;
+    if (sql_select(db, arena, "SELECT 1 FROM events WHERE stream = ? AND version = ? AND position < ?",
+                   SQL_ARGS(SQL_TEXT(event->stream), SQL_INT(event->version - 1), SQL_INT(event->position)), &found,
+                   err) != 0)
+        return -1;
+    return found.count == 1
+               ? 0
+               : fail(err, ERR_CONFLICT,
+                      "position %" PRId64 ": version %" PRId64 " of %.64s does not follow from the one before",
+                      event->position, event->version, event->stream);
 }
 
 int eventlog_find(struct sql *db, struct arena *arena, const char *id, int64_t *position, struct err *err)

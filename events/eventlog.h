@@ -53,6 +53,12 @@ int eventlog_read_stream(struct sql *db, struct arena *arena, const char *stream
 int eventlog_read_back(struct sql *db, struct arena *arena, const char *stream, int64_t before, size_t limit,
                        struct event_list *list, struct err *err);
 
+/*
+ * Whether an event is the first of its stream, or the one before it is in the log, before it: what folding says of
+ * those that make a row. -1 with ERR_CONFLICT when not.
+ */
+int eventlog_follows(struct sql *db, struct arena *arena, const struct envelope *event, struct err *err);
+
 /* The position of the event with this id, 0 where there is none. */
 int eventlog_find(struct sql *db, struct arena *arena, const char *id, int64_t *position, struct err *err);
 

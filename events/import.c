@@ -136,7 +136,9 @@ static int fold(struct import *m, const struct event_list *run, struct err *err)
             memcpy(touched.items[i].state, touched.items[i].row, touched.items[i].rows->state_size);
     for (size_t i = 0; i < run->count; i++) {
         m->fault = lines[i];
-        if (touched.of[i] != NULL && model_fold(m->model, touched.of[i]->state, &run->events[i], m->folds, err) != 0)
+        const struct envelope *event = &run->events[i];
+        if ((touched.of[i] != NULL ? model_fold(m->model, touched.of[i]->state, event, m->folds, err)
+                                   : eventlog_follows(m->db, m->folds, event, err)) != 0)
             return -1;
     }
     if (touched_keys(m->db, m->folds, m->model, &touched, err) != 0)

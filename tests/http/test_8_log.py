@@ -73,6 +73,7 @@ def old(site):
     """A site with the log that an older Courant wrote, in which article.published had schema 1."""
     done = site.ctl("import", FIXTURE)
     assert done.returncode == 0, done.stderr
+    assert site.ctl("bus", "rebuild").returncode == 0
     return site
 
 
@@ -95,6 +96,7 @@ def test_the_stacks_own_log_goes_round(stack, admin, site, tmp_path):
     site.root("INSERT INTO courant_site.seal_keys SELECT * FROM courant.seal_keys")
     done = site.ctl("import", path)
     assert done.returncode == 0, done.stderr
+    assert site.ctl("bus", "rebuild").returncode == 0
     assert "".join(site.lines()) == open(path).read()
     for table in "events", "articles", "users":
         assert site.root(f"SELECT * FROM courant_site.{table} ORDER BY 1") == site.root(f"SELECT * FROM courant.{table} ORDER BY 1")
@@ -106,7 +108,8 @@ def test_an_import_goes_on_where_the_log_ends(site):
     for part in lines[:7], lines[7:8], lines[8:]:
         done = site.ctl("import", input="".join(part))
         assert done.returncode == 0, done.stderr
-    assert site.lines() == lines and "clean" in site.ctl("verify").stdout
+    assert site.lines() == lines and site.ctl("bus", "rebuild").returncode == 0
+    assert "clean" in site.ctl("verify").stdout
 
 
 def changed(lines, number, old, new):
@@ -171,6 +174,14 @@ def test_what_comes_twice_is_named_at_its_line(site, of, what):
     done = site.ctl("import", input=log.text)
     assert done.returncode == 1 and f"line {line}:" in done.stderr, done.stderr
     assert site.content() == before
+
+
+def test_a_version_that_does_not_follow_is_named_at_its_line(site):
+    log = Log()
+    for stream, version in ("canary-1", 1), ("canary-1", 2), ("canary-2", 1), ("canary-1", 4), ("canary-1", 5):
+        log.add(stream, "canary.sent", {}, audience="public", version=version)
+    done = site.ctl("import", input=log.text)
+    assert done.returncode == 1 and "line 4: position 4: version 4 of canary-1" in done.stderr, done.stderr
 
 
 def test_files_that_cannot_be_used(old, tmp_path):
@@ -418,6 +429,7 @@ def generate(site, events):
     made = subprocess.run([program, str(events)], check=True, capture_output=True, text=True).stdout
     done = site.ctl("import", input=made)
     assert done.returncode == 0, done.stderr
+    assert site.ctl("bus", "rebuild").returncode == 0
 
 
 def test_rebuild_while_others_write(stack, admin):
@@ -529,7 +541,6 @@ def test_verify_counts_versions_where_there_are_no_rows(old):
 
 def test_verify_of_a_bus_that_a_limit_has_shortened(old):
     """What is left of it is compared."""
-    assert old.ctl("bus", "rebuild").returncode == 0
     nats = Nats(old.stack.env["COURANT_NATS_URL"])
     config = nats.ask(f"$JS.API.STREAM.INFO.{old.name}")["config"]
     done = nats.ask(f"$JS.API.STREAM.UPDATE.{old.name}", json.dumps({**config, "max_msgs": 5}).encode())
