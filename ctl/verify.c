@@ -46,7 +46,7 @@ struct verify {
     int64_t from, position, bus_first, bus_last;
     int64_t *compared;               /* rows, by read model */
     unsigned char hash[SHA256_SIZE]; /* of the last event; the reading thread's while there is one */
-    bool different;
+    bool bus_lost, different;
 };
 
 /* A finding: the first one is named, and ends the run with status 1. */
@@ -127,7 +127,8 @@ static int check_chain(void *context, struct event_list *list, struct err *err)
 static int find_bus(struct verify *v, struct err *err)
 {
     v->bus_first = v->bus_last = 0;
-    return bus_state(v->bus, &v->bus_first, &v->bus_last, err) == 0 || err->kind == ERR_ABSENT ? 0 : -1;
+    v->bus_lost = bus_state(v->bus, &v->bus_first, &v->bus_last, err) != 0;
+    return !v->bus_lost || err->kind == ERR_ABSENT ? 0 : -1;
 }
 
 static int open_all(struct verify *v, struct err *err)
@@ -403,6 +404,10 @@ static int check_bus_end(struct verify *v, struct err *err)
     sql_rollback(v->ctl->db);
     if (eventlog_head(v->ctl->db, v->arena, &now, err) != 0)
         return -1;
+    if (v->bus_lost && v->head.position > 0) {
+        fail(err, ERR_CONFLICT, "the bus has no stream %.64s: see courantctl bus status", v->ctl->conf.nats_stream);
+        return differs(v, err);
+    }
     if (v->bus_last <= now.position)
         return 0;
     fail(err, ERR_CONFLICT, "the bus is at %" PRId64 ", ahead of the log at %" PRId64 ": see courantctl bus status",
