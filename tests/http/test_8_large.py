@@ -10,7 +10,7 @@ from courant import Stream, until
 from lines import AUTHOR, AUDIENCE, Log
 from test_8_log import Site, a_notifier
 
-COUNT, SHOWN, LONG = 32, 2, 850_000
+COUNT, SHOWN, LONG = 24, 2, 850_000
 
 
 def large_articles(log, first):
