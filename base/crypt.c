@@ -125,6 +125,18 @@ int password_hash(const char *password, size_t len, unsigned long long ops, size
     return status == 0 ? 0 : fail(err, ERR_UNAVAILABLE, "argon2id: no memory for %zu bytes", memory);
 }
 
+int password_digest(const unsigned char data[SHA256_SIZE], const unsigned char salt[SHA256_SIZE],
+                    unsigned long long ops, size_t memory, unsigned char out[SHA256_SIZE], struct err *err)
+{
+    _Static_assert(crypto_pwhash_SALTBYTES <= SHA256_SIZE, "a salt is as long as argon2id takes it");
+    if (enter(err) != 0)
+        return -1;
+    int status = crypto_pwhash(out, SHA256_SIZE, (const char *)data, SHA256_SIZE, salt, ops, memory,
+                               crypto_pwhash_ALG_ARGON2ID13);
+    gate_leave(gate);
+    return status == 0 ? 0 : fail(err, ERR_UNAVAILABLE, "argon2id: no memory for %zu bytes", memory);
+}
+
 int password_check(const char *password, size_t len, const char *hash, struct err *err)
 {
     if (enter(err) != 0)

@@ -47,6 +47,12 @@ void crypt_wipe_stack(void);
 /* argon2id (RFC 9106). ops and memory (bytes) as crypto_pwhash takes them. out is a NUL-terminated PHC string. */
 int password_hash(const char *password, size_t len, unsigned long long ops, size_t memory, char out[PASSWORD_HASH_SIZE],
                   struct err *err);
+/*
+ * argon2id of these 32 bytes, the same for the same salt: what may be kept to know a password by, and gives it away no
+ * sooner than its hash does.
+ */
+int password_digest(const unsigned char data[SHA256_SIZE], const unsigned char salt[SHA256_SIZE],
+                    unsigned long long ops, size_t memory, unsigned char out[SHA256_SIZE], struct err *err);
 /* 1 it matches, 0 it does not, -1 it could not be tried. */
 int password_check(const char *password, size_t len, const char *hash, struct err *err);
 /*

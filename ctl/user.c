@@ -86,7 +86,7 @@ static int dispatch(struct ctl *ctl, const struct command_type *type, const char
                               .arena = ctl->arena,
                               .source = "courantctl",
                               .target = target,
-                              .expected = NO_VERSION};
+                              .expected = type->creates ? NO_VERSION : ANY_VERSION};
     int status = command_dispatch(ctl->db, &MODEL, &command, outcome, &faults, err);
     if (status != 0 && faults.count > 0)
         fail(err, ERR_INVALID, "%s %s", faults.list[0].pointer + 1, faults.list[0].detail);

@@ -50,7 +50,7 @@ void article_json(struct buf *buf, struct str summary, struct author author, str
 static void json(struct buf *buf, const void *state, const struct actor *actor)
 {
     const struct article *article = state;
-    struct author author = {article->author_id, article->author_name};
+    struct author author = {.id = article->author_id, .name = article->author_name};
     if (author.name == NULL && actor->user_id != NULL && strcmp(actor->user_id, author.id) == 0)
         author.name = actor->username;
     article_json(buf, article->summary, author, article->rest);

@@ -18,12 +18,13 @@ struct reading {
 struct article_view {
     int64_t position; /* of the log; what is shown has in it at least all up to there */
     int64_t version, updated_at;
-    struct str summary, rest; /* {NULL, 0} where the version is the known one */
+    struct str summary, rest; /* {NULL, 0} where what is shown is known */
+    bool renamed;             /* what is shown may differ from what was at this version: in its author's name */
     struct author author;
 };
 
 /*
- * By its id or its slug. known: a version whose text the reader has, or 0. ERR_ABSENT where there is none that the
+ * By its id or its slug. known: a version that the reader has seen, or 0. ERR_ABSENT where there is none that the
  * reader may see, ERR_GONE where it was deleted; then too position is set.
  */
 int article_find(const struct reading *reading, const char *name, int64_t known, struct article_view *view,

@@ -1,6 +1,7 @@
 /* See names.h. */
 #include "domain/names.h"
 
+#include "base/clock.h"
 #include "base/id.h"
 
 #include <stdlib.h>
@@ -11,6 +12,7 @@ enum { PLACES = 256, NAME_ROOM = 164, AT_ONCE = 64 };
 
 struct kept {
     char id[ID_TEXT], name[NAME_ROOM];
+    int64_t changed;
 };
 
 struct names {
@@ -41,19 +43,24 @@ static struct kept *place_of(struct names *names, const char *id)
     return &names->places[(hash ^ hash >> 16) % PLACES];
 }
 
-static const char *kept_name(struct names *names, struct arena *arena, const char *id)
+static bool recall(struct names *names, struct arena *arena, struct author *author)
 {
-    const struct kept *kept = names != NULL ? place_of(names, id) : NULL;
-    return kept != NULL && strcmp(kept->id, id) == 0 ? arena_copy_z(arena, kept->name) : NULL;
+    const struct kept *kept = names != NULL ? place_of(names, author->id) : NULL;
+    if (kept == NULL || strcmp(kept->id, author->id) != 0)
+        return false;
+    author->name = arena_copy_z(arena, kept->name);
+    author->changed = kept->changed;
+    return author->name != NULL;
 }
 
-static void keep(struct names *names, struct str id, struct str name)
+static void keep(struct names *names, struct str id, struct str name, int64_t changed)
 {
     if (names == NULL || name.data == NULL || id.len >= ID_TEXT || name.len >= NAME_ROOM)
         return;
     struct kept *kept = place_of(names, id.data);
     memcpy(kept->id, id.data, id.len + 1);
     memcpy(kept->name, name.data, name.len + 1);
+    kept->changed = changed;
 }
 
 static int ask(struct names *names, struct sql *db, struct arena *arena, struct author **missing, size_t count,
@@ -67,16 +74,25 @@ static int ask(struct names *names, struct sql *db, struct arena *arena, struct 
     for (size_t i = 0; i < places; i++)
         ids[i] = SQL_TEXT(missing[i < count ? i : count - 1]->id);
     const char *in = sql_places(arena, places);
-    const char *text = in != NULL ? arena_printf(arena, "SELECT id, username FROM users WHERE id IN %s", in) : NULL;
+    const char *text =
+        in != NULL
+            ? arena_printf(
+                  arena, "SELECT id, username, IF(updated_at > created_at, updated_at, NULL) FROM users WHERE id IN %s",
+                  in)
+            : NULL;
     if (text == NULL)
         return fail(err, ERR_INTERNAL, "no room for names");
     if (sql_select(db, arena, text, ids, places, &rows, err) != 0)
         return -1;
     for (size_t r = 0; r < rows.count; r++) {
-        keep(names, SQL_CELL(&rows, r, 0), SQL_CELL(&rows, r, 1));
+        struct str id = SQL_CELL(&rows, r, 0), name = SQL_CELL(&rows, r, 1), at = SQL_CELL(&rows, r, 2);
+        int64_t changed = at.data != NULL ? clock_parse(at.data, at.len) : INT64_MIN;
+        keep(names, id, name, changed);
         for (size_t i = 0; i < count; i++)
-            if (strcmp(missing[i]->id, SQL_CELL(&rows, r, 0).data) == 0)
-                missing[i]->name = SQL_CELL(&rows, r, 1).data;
+            if (strcmp(missing[i]->id, id.data) == 0) {
+                missing[i]->name = name.data;
+                missing[i]->changed = changed;
+            }
     }
     return 0;
 }
@@ -93,8 +109,9 @@ int names_find(struct names *names, struct sql *db, struct arena *arena, struct 
         names->as_of = now;
     }
     for (size_t i = 0; i < count; i++) {
-        authors[i].name = authors[i].id != NULL ? kept_name(names, arena, authors[i].id) : NULL;
-        if (authors[i].id != NULL && authors[i].name == NULL)
+        authors[i].name = NULL;
+        authors[i].changed = authors[i].id != NULL ? INT64_MAX : INT64_MIN;
+        if (authors[i].id != NULL && !recall(names, arena, &authors[i]))
             missing[waiting++] = &authors[i];
         if (waiting == 0 || (waiting < AT_ONCE && i + 1 < count))
             continue;

@@ -9,9 +9,13 @@
 
 #include "events/known.h"
 
-/* name: NULL for one who has none any more. */
+/*
+ * name: NULL for one who has none any more. changed: when something of the account, which may be the name, was last
+ * another; INT64_MIN never, INT64_MAX unknown.
+ */
 struct author {
     const char *id, *name;
+    int64_t changed;
 };
 
 struct names;
@@ -20,7 +24,7 @@ struct names;
 struct names *names_new(struct known *known);
 void names_free(struct names **names);
 
-/* Sets the names of these, in the arena. names may be NULL: then all are asked for. */
+/* Sets the names of these, in the arena, and when they changed. names may be NULL: then all are asked for. */
 int names_find(struct names *names, struct sql *db, struct arena *arena, struct author *authors, size_t count,
                struct err *err);
 

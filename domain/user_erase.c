@@ -40,6 +40,7 @@ const struct command_type ERASE_USER = {
     .fields = FIELDS,
     .field_count = sizeof FIELDS / sizeof FIELDS[0],
     .renames = true,
+    .needs_version = true,
     .removes = true,
     .authorise = user_may_change,
     .decide = decide,

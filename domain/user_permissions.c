@@ -50,6 +50,7 @@ const struct command_type SET_PERMISSIONS = {
     .model = &USERS,
     .fields = FIELDS,
     .field_count = sizeof FIELDS / sizeof FIELDS[0],
+    .needs_version = true,
     .check = user_check,
     .authorise = may_set,
     .decide = decide,

@@ -66,6 +66,7 @@ const struct command_type UPDATE_USER = {
     .fields = FIELDS,
     .field_count = sizeof FIELDS / sizeof FIELDS[0],
     .renames = true,
+    .needs_version = true,
     .check = user_check,
     .prepare = prepare,
     .authorise = user_may_change,

@@ -127,9 +127,11 @@ static int conflict(const struct work *work, const char *key, struct err *err)
     return fail(err, ERR_CONFLICT, "%s", why != NULL ? why : "it is there already");
 }
 
+/* Without an event the answer is as of the position from before: what it shows has in it at least all up to there. */
 static int commit(const struct work *work, struct outcome *outcome, struct err *err)
 {
     struct sql_rows rows;
+    struct log_head head = {.position = -1};
     const struct command *command = work->command;
     struct sql_batch *batch = sql_batch_new(command->arena);
     if (batch == NULL)
@@ -137,22 +139,24 @@ static int commit(const struct work *work, struct outcome *outcome, struct err *
     row_write(work->rows, batch, work->before, outcome->state);
     if (command->type->beside != NULL && command->type->beside(batch, command, err) != 0)
         return -1;
+    if (work->direct && eventlog_head(work->db, command->arena, &head, err) != 0)
+        return -1;
+    outcome->position = head.position;
     if (command->idempotency_key != NULL || work->direct)
-        idempotency_add(batch, command, outcome);
-    if (work->direct)
-        sql_batch_result(batch, "SELECT position FROM log_head WHERE one = 1");
-    else
+        idempotency_add(batch, command, outcome, !work->direct);
+    if (!work->direct)
         eventlog_append(batch, outcome->events, outcome->count, work->version);
     if (arena_exhausted(command->arena))
         return fail(err, ERR_INTERNAL, "the command is too large");
     fault_point("before-commit");
     if (sql_batch_commit(work->db, batch, &rows, err) != 0)
         return err->kind == ERR_CONFLICT ? conflict(work, sql_duplicate_key(work->db), err) : -1;
-    if (rows.count != 1)
-        return fail(err, ERR_INTERNAL, "the append gave no position");
     if (work->direct)
         outcome->count = 0;
-    set_positions(outcome, sql_number(SQL_CELL(&rows, 0, 0)));
+    else if (rows.count != 1)
+        return fail(err, ERR_INTERNAL, "the append gave no position");
+    else
+        set_positions(outcome, sql_number(SQL_CELL(&rows, 0, 0)));
     fault_point("after-commit");
     return 0;
 }
@@ -175,7 +179,7 @@ static int leave(const struct work *work, struct outcome *outcome, struct err *e
     struct sql_batch *batch = sql_batch_new(command->arena);
     if (batch == NULL)
         return fail(err, ERR_INTERNAL, "the command is too large");
-    idempotency_add(batch, command, outcome);
+    idempotency_add(batch, command, outcome, false);
     if (arena_exhausted(command->arena))
         return fail(err, ERR_INTERNAL, "the command is too large");
     if (sql_batch_commit(work->db, batch, NULL, err) != 0)
@@ -316,6 +320,44 @@ static int done_meanwhile(struct sql *db, const struct command *command, struct 
     return known < 0 && failure.kind != ERR_INVALID ? 0 : -1;
 }
 
+/* Whether a command is refused only with the lock that another try of it would hold: of its row, or of a unique key. */
+static bool refused_under_lock(const struct command *command, const struct err *err)
+{
+    switch (err->kind) {
+    case ERR_CONFLICT:
+        return true;
+    case ERR_INVALID:
+    case ERR_DENIED:
+    case ERR_ABSENT:
+    case ERR_GONE:
+    case ERR_STALE:
+    case ERR_UNNAMED:
+        return !command->type->creates;
+    default:
+        return false;
+    }
+}
+
+/*
+ * What stands in the way of a second try may be the first. Once there is the lock, the first is over: 1 it was done, -1
+ * it was not and the refusal stands, 0 that is not known yet.
+ */
+static int settle_refusal(struct sql *db, const struct command *command, struct doubt *doubt, struct outcome *outcome,
+                          struct err *err)
+{
+    const struct outcome refused = *outcome;
+    const struct err refusal = *err;
+    if (!refused_under_lock(command, err))
+        return 0;
+    int done = settle(db, command, doubt, outcome, err);
+    if (done != 0)
+        return done > 0;
+    *outcome = refused;
+    *err = refusal;
+    doubt->any = false;
+    return -1;
+}
+
 /* One try: 1 done, 0 try again, -1 refused. */
 static int try_once(struct sql *db, const struct model *model, struct command *command, struct doubt *doubt,
                     struct outcome *outcome, struct err *err)
@@ -333,9 +375,10 @@ static int try_once(struct sql *db, const struct model *model, struct command *c
             *doubt = (struct doubt){true, *outcome};
         return 0;
     }
-    /* What stands in the way of a second try may be the first. */
-    if (err->kind == ERR_TRANSIENT || (doubt->any && (err->kind == ERR_CONFLICT || err->kind == ERR_STALE)))
+    if (err->kind == ERR_TRANSIENT)
         return 0;
+    if (doubt->any && (known = settle_refusal(db, command, doubt, outcome, err)) >= 0)
+        return known;
     return command->idempotency_key != NULL ? done_meanwhile(db, command, outcome, err) : -1;
 }
 
@@ -389,5 +432,7 @@ int command_dispatch(struct sql *db, const struct model *model, struct command *
     id_new(command->new_id);
     for (size_t i = 0; i < COMMAND_EVENTS; i++)
         id_new(command->event_ids[i]);
+    if (idempotency_prepare(command, err) != 0)
+        return -1;
     return try_until_done(db, model, command, outcome, err);
 }

@@ -16,6 +16,7 @@
 #ifndef COURANT_EVENTS_COMMAND_H
 #define COURANT_EVENTS_COMMAND_H
 
+#include "base/crypt.h"
 #include "events/actor.h"
 #include "events/model.h"
 #include "events/schema.h"
@@ -33,15 +34,19 @@ struct command {
     const char *source;   /* where it came from: «http», «courantctl» */
     const char *trace_id; /* 32 hexadecimal digits, or NULL */
     const char *target;   /* the id of the thing it is about; NULL: a new one, or the payload's id */
+    const char
+        *subject;      /* what the key stands for, where that is not the target, such as a session of a user; or NULL */
     int64_t expected;  /* the version that the client knows; NO_VERSION where it names none, ANY_VERSION: whichever */
     const void *aside; /* what `beside` needs and no event may hold */
     const char *idempotency_key; /* NULL: none; valid */
+    struct str client;           /* whose the key is where the actor is nobody: the address; it may be {NULL, 0} */
     struct str request;          /* the bytes that the key stands for */
     /* Makes the reply from the events, before they have positions. NULL: nobody waits for one. */
     int (*respond)(const struct command *command, struct outcome *outcome, struct err *err);
 
     /* Set by command_dispatch, prepared by the type's prepare. */
     const void *prepared;
+    unsigned char secrets[SHA256_SIZE]; /* what the key knows the payload's passwords by */
     const unsigned char *key; /* of a sealed read model, for what is sealed now; NULL: what was derived stays */
     int64_t now;
     int clashes; /* how often what decide chose was taken (read_model.chosen_key) */
@@ -71,7 +76,7 @@ struct command_type {
      * none.
      */
     void (*check)(const struct command *command, struct faults *faults);
-    bool secrets;       /* its payload holds passwords, of which not even a digest is kept */
+    bool secrets;       /* its payload holds passwords, of which no digest is kept that is quick to make */
     bool renames;       /* a user: names that are remembered are to be forgotten (events/known.h) */
     bool needs_version; /* the client must name the version that it has seen */
     /*

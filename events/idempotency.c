@@ -18,12 +18,44 @@ bool idempotency_key_valid(const char *key)
     return len >= 1 && len <= IDEMPOTENCY_KEY_MOST;
 }
 
-/* A digest of a password would be a password that is easily guessed. */
+static bool is_secret(const char *name)
+{
+    return strstr(name, "password") != NULL;
+}
+
+int idempotency_prepare(struct command *command, struct err *err)
+{
+    struct sha256 hash;
+    unsigned char salt[SHA256_SIZE], data[SHA256_SIZE];
+    if (!command->type->secrets || command->idempotency_key == NULL)
+        return 0;
+    sha256_start(&hash);
+    sha256_add(&hash, command->type->name, strlen(command->type->name) + 1);
+    sha256_add(&hash, command->idempotency_key, strlen(command->idempotency_key));
+    sha256_end(&hash, salt);
+    sha256_start(&hash);
+    json_object_object_foreach(command->payload, name, value)
+    {
+        const char *text = is_secret(name) ? json_object_get_string(value) : NULL;
+        if (text == NULL)
+            continue;
+        sha256_add(&hash, name, strlen(name) + 1);
+        sha256_add(&hash, text, strlen(text) + 1);
+    }
+    sha256_end(&hash, data);
+    int status = password_digest(data, salt, (unsigned long long)command->conf->auth_argon2_ops,
+                                 (size_t)command->conf->auth_argon2_memory, command->secrets, err);
+    crypt_wipe(data, sizeof data);
+    crypt_wipe(&hash, sizeof hash);
+    return status;
+}
+
+/* A quick digest of a password would be a password that is easily guessed. */
 static void add_open_members(struct sha256 *hash, struct json_object *payload)
 {
     json_object_object_foreach(payload, name, value)
     {
-        if (strstr(name, "password") != NULL)
+        if (is_secret(name))
             continue;
         const char *text = json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN);
         sha256_add(hash, name, strlen(name) + 1);
@@ -35,17 +67,19 @@ static void add_open_members(struct sha256 *hash, struct json_object *payload)
 static void digest_of(const struct command *command, unsigned char digest[SHA256_SIZE])
 {
     struct sha256 hash;
-    const char *target = command->target != NULL ? command->target : "";
+    const char *target = command->subject != NULL ? command->subject : command->target != NULL ? command->target : "";
     char expected[32];
     int len = snprintf(expected, sizeof expected, "%lld", (long long)command->expected);
     sha256_start(&hash);
     sha256_add(&hash, command->type->name, strlen(command->type->name) + 1);
     sha256_add(&hash, target, strlen(target) + 1);
     sha256_add(&hash, expected, (size_t)len + 1);
-    if (command->type->secrets)
+    if (command->type->secrets) {
         add_open_members(&hash, command->payload);
-    else
+        sha256_add(&hash, command->secrets, sizeof command->secrets);
+    } else {
         sha256_add(&hash, command->request.data, command->request.len);
+    }
     sha256_end(&hash, digest);
 }
 
@@ -56,9 +90,24 @@ static const char *key_of(const struct command *command)
     return command->idempotency_key != NULL ? command->idempotency_key : command->event_ids[0];
 }
 
+/* Whose the key is; of nobody with an account the address, as digits without dashes, which are no user's id. */
 static const char *actor_of(const struct command *command)
 {
-    return command->idempotency_key != NULL && command->actor->user_id != NULL ? command->actor->user_id : "";
+    struct sha256 hash;
+    unsigned char digest[SHA256_SIZE];
+    if (command->idempotency_key == NULL)
+        return "";
+    if (command->actor->user_id != NULL)
+        return command->actor->user_id;
+    sha256_start(&hash);
+    if (command->client.len > 0)
+        sha256_add(&hash, command->client.data, command->client.len);
+    sha256_end(&hash, digest);
+    char *text = arena_alloc(command->arena, ID_TEXT);
+    if (text == NULL)
+        return ""; /* the arena says so, and the command is refused */
+    hex_encode(digest, (ID_TEXT - 1) / 2, text);
+    return text;
 }
 
 static void expiry(char text[CLOCK_TEXT])
@@ -74,7 +123,7 @@ int idempotency_find(struct sql *db, const struct command *command, struct outco
     expiry(since);
     if (sql_select(db, command->arena,
                    "SELECT c.digest, c.status, c.headers, c.body, "
-                   "COALESCE(e.position, (SELECT position FROM log_head WHERE one = 1)) FROM commands AS c "
+                   "COALESCE(e.position, 0) FROM commands AS c "
                    "LEFT JOIN events AS e ON e.id = c.event_id "
                    "WHERE c.actor = ? AND c.idempotency_key = ? AND c.created_at > ?",
                    SQL_ARGS(SQL_TEXT(actor_of(command)), SQL_TEXT(key_of(command)), SQL_TEXT(since)), &rows, err) != 0)
@@ -98,7 +147,7 @@ static struct sql_arg reply_text(struct str text)
     return SQL_STR(text.data != NULL ? text : STR(""));
 }
 
-void idempotency_add(struct sql_batch *batch, const struct command *command, const struct outcome *outcome)
+void idempotency_add(struct sql_batch *batch, const struct command *command, const struct outcome *outcome, bool logged)
 {
     unsigned char *digest = arena_alloc(command->arena, SHA256_SIZE);
     char *since = arena_alloc(command->arena, CLOCK_TEXT);
@@ -108,16 +157,15 @@ void idempotency_add(struct sql_batch *batch, const struct command *command, con
     expiry(since);
     sql_batch_add(batch, "DELETE FROM commands WHERE actor = ? AND idempotency_key = ? AND created_at <= ?",
                   SQL_ARGS(SQL_TEXT(actor_of(command)), SQL_TEXT(key_of(command)), SQL_TEXT(since)));
-    /* What changed nothing is as of the last event that there was. */
-    bool changed = outcome->count > 0;
+    /* What left no event is as of the last one that there was. */
     sql_batch_add(batch,
-                  changed ? "INSERT INTO commands (actor, idempotency_key, digest, event_id, status, headers, body, "
-                            "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-                          : "INSERT INTO commands (actor, idempotency_key, digest, event_id, status, headers, body, "
-                            "created_at) VALUES (?, ?, ?, COALESCE((SELECT id FROM events WHERE position = ?), ''), "
-                            "?, ?, ?, ?)",
+                  logged ? "INSERT INTO commands (actor, idempotency_key, digest, event_id, status, headers, body, "
+                           "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                         : "INSERT INTO commands (actor, idempotency_key, digest, event_id, status, headers, body, "
+                           "created_at) VALUES (?, ?, ?, COALESCE((SELECT id FROM events WHERE position = ?), ''), "
+                           "?, ?, ?, ?)",
                   SQL_ARGS(SQL_TEXT(actor_of(command)), SQL_TEXT(key_of(command)), SQL_BYTES(digest, SHA256_SIZE),
-                           changed ? SQL_TEXT(outcome->events[outcome->count - 1].id) : SQL_INT(outcome->position),
+                           logged ? SQL_TEXT(outcome->events[outcome->count - 1].id) : SQL_INT(outcome->position),
                            SQL_INT(outcome->reply.status), reply_text(outcome->reply.headers),
                            reply_text(outcome->reply.body), sql_moment(batch, command->now)));
 }

@@ -1,5 +1,6 @@
 /*
- * Idempotency-Key: the same key and request of the same user give the first answer again, for 24 hours.
+ * Idempotency-Key: the same key and request of the same user give the first answer again, for 24 hours. Keys of nobody
+ * with an account belong to the address that they come from.
  *
  * The record is written in the command's own transaction, so it is there exactly when the command's events are. Of two
  * that race, the second fails on the record's unique key, and is given the answer of the first.
@@ -14,11 +15,21 @@ enum { IDEMPOTENCY_KEY_MOST = 255 };
 /* Whether it is 1 to 255 visible ASCII characters. */
 bool idempotency_key_valid(const char *key);
 
+/*
+ * Before the others, once: makes of a payload's passwords what they are known by, with argon2id. So two digests are one
+ * only where the passwords are the same, and none of them gives a password away.
+ */
+int idempotency_prepare(struct command *command, struct err *err);
+
 /* 1 and the reply and position of the first time; 0 where there was none; -1, with ERR_INVALID for another request. */
 int idempotency_find(struct sql *db, const struct command *command, struct outcome *outcome, struct err *err);
 
-/* Adds the record of a command, whose events and reply are in the outcome, to its batch. */
-void idempotency_add(struct sql_batch *batch, const struct command *command, const struct outcome *outcome);
+/*
+ * Adds the record of a command, whose reply is in the outcome, to its batch. logged: its events are appended with it;
+ * else the reply is as of the outcome's position.
+ */
+void idempotency_add(struct sql_batch *batch, const struct command *command, const struct outcome *outcome,
+                     bool logged);
 
 /* Takes away some records that are past their time. Best called now and then, by whoever has just answered. */
 int idempotency_purge(struct sql *db, struct err *err);

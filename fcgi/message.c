@@ -9,17 +9,34 @@
 
 enum { CHUNK = 16384, DRAIN_MOST = 8 * 1024 * 1024 };
 
+struct source {
+    const FCGX_Request *fcgi;
+    struct arena *arena;
+};
+
+/* A variable that is there several times, once for each line of a header, is one list (RFC 9110, section 5.3). */
+static const char *whole_value(const struct source *source, const char *variable, const char *separator)
+{
+    const char *whole = NULL;
+    size_t len = strlen(variable);
+    for (char **at = source->fcgi->envp; *at != NULL; at++)
+        if (strncmp(*at, variable, len) == 0 && (*at)[len] == '=')
+            whole =
+                whole == NULL ? *at + len + 1 : arena_printf(source->arena, "%s%s%s", whole, separator, *at + len + 1);
+    return whole;
+}
+
 /* A header is the CGI variable of its name (RFC 3875, section 4.1.18). */
 static const char *header(const void *source, const char *name)
 {
-    const FCGX_Request *fcgi = source;
     char variable[80] = "HTTP_";
+    const char *separator = strcmp(name, "cookie") == 0 ? "; " : ", ";
     bool is_body = strcmp(name, "content-type") == 0 || strcmp(name, "content-length") == 0;
     size_t at = is_body ? 0 : 5;
     for (; *name != '\0' && at < sizeof variable - 1; name++)
         variable[at++] = (char)(*name == '-' ? '_' : *name >= 'a' && *name <= 'z' ? *name - 32 : *name);
     variable[at] = '\0';
-    const char *value = FCGX_GetParam(variable, fcgi->envp);
+    const char *value = source != NULL ? whole_value(source, variable, separator) : NULL;
     /* Web servers set these two, empty, where the request has none. */
     return value != NULL && (*value != '\0' || !is_body) ? value : NULL;
 }
@@ -83,6 +100,9 @@ int message_read(FCGX_Request *fcgi, const struct conf *conf, struct arena *aren
                  struct err *err)
 {
     const char *method = param(fcgi, "REQUEST_METHOD", "GET");
+    struct source *source = arena_alloc(arena, sizeof *source);
+    if (source != NULL)
+        *source = (struct source){fcgi, arena};
     *request = (struct http_request){
         .method = method,
         .target = param(fcgi, "REQUEST_URI", ""),
@@ -90,7 +110,7 @@ int message_read(FCGX_Request *fcgi, const struct conf *conf, struct arena *aren
             strcmp(param(fcgi, "HTTPS", ""), "on") == 0 || strcmp(param(fcgi, "REQUEST_SCHEME", ""), "https") == 0,
         .peer = param(fcgi, "REMOTE_ADDR", NULL),
         .header = header,
-        .header_source = fcgi,
+        .header_source = source,
         .arena = arena,
     };
     request->secure = request->secure || secure_before(request, conf);

@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ARENA_LIMIT = 128 * 1024 * 1024, COMPLAIN_US = 10000000, TIDY_EVERY = 256 };
+enum { ARENA_LIMIT = 128 * 1024 * 1024, COMPLAIN_US = 10000000, LEARN_US = 1000000, TIDY_EVERY = 256 };
 
 struct worker {
     const struct conf *conf;
@@ -33,7 +33,7 @@ struct worker {
     struct app app;
     FCGX_Request fcgi;
     int known_fd; /* the connection whose timeout is set */
-    int64_t next_complaint;
+    int64_t next_complaint, next_question;
     unsigned commands;
     bool secret; /* the request may have brought one */
 };
@@ -85,6 +85,22 @@ static bool brings_secret(const struct http_request *request)
     return !reads || http_header(request, "authorization") != NULL || http_header(request, "cookie") != NULL;
 }
 
+/* Until some query has asked, so that the first answers name a position too; where the database is away, not each asks.
+ */
+static void learn_position(struct worker *worker)
+{
+    struct err err;
+    struct app *app = &worker->app;
+    int64_t position;
+    if (known_now(app->known) >= 0 || clock_steady() < worker->next_question)
+        return;
+    if ((app->db == NULL && sql_open(&app->db, worker->conf, &err) != 0) ||
+        known_position(app->known, app->db, worker->arena, &position, &err) != 0)
+        log_debug("the log's position is not known yet: %s", err.text);
+    worker->next_question = clock_steady() + LEARN_US;
+    arena_reset(worker->arena);
+}
+
 static void answer(struct worker *worker)
 {
     struct http_request request;
@@ -95,6 +111,7 @@ static void answer(struct worker *worker)
                                 .arena = worker->arena,
                                 .identify = app_identify,
                                 .app = &worker->app};
+    learn_position(worker);
     http_response_init(&response, worker->arena);
     /* What an answer reflects that names no position itself: known before anything was read for it. */
     int64_t before = known_now(worker->app.known);
@@ -199,17 +216,6 @@ static int start(struct worker *worker, struct err *err)
     return bus_open(&worker->bus, worker->conf, err);
 }
 
-/* So that the first answers name a position too; a database that is away is asked by the first query. */
-static void learn_position(struct worker *worker)
-{
-    struct err err;
-    int64_t position;
-    if (known_now(worker->app.known) < 0 && sql_open(&worker->app.db, worker->conf, &err) == 0 &&
-        known_position(worker->app.known, worker->app.db, worker->arena, &position, &err) != 0)
-        log_debug("the log's position is not known yet: %s", err.text);
-    arena_reset(worker->arena);
-}
-
 static void stop(struct worker *worker)
 {
     FCGX_Free(&worker->fcgi, 1);
@@ -239,8 +245,6 @@ int worker_run(const struct conf *conf, int listen_fd, struct lane *lane, struct
     int status = start(&worker, &err);
     if (status != 0)
         log_error("%s", err.text);
-    else
-        learn_position(&worker);
     while (status == 0 && serve_one(&worker))
         ;
     stop(&worker);

@@ -98,7 +98,7 @@ void tokens_create(struct exchange *exchange)
 {
     char token[SECRET_TEXT];
     unsigned char hash[SHA256_SIZE];
-    struct json_object *payload = app_read_json(exchange);
+    struct json_object *payload = app_without_key(exchange) ? app_read_json(exchange) : NULL;
     if (payload == NULL)
         return;
     secret_make(API_TOKEN_KIND, token, hash);
@@ -113,8 +113,13 @@ void tokens_revoke(struct exchange *exchange)
     struct app *app = app_of(exchange);
     const char *owner = NULL;
     struct err err;
-    struct json_object *nothing;
-    if (!app_database(exchange))
+    struct command command = {.type = &REVOKE_TOKEN,
+                              .target = exchange->actor.user_id,
+                              .subject = exchange->id,
+                              .expected = NO_VERSION,
+                              .aside = exchange->id,
+                              .respond = app_respond};
+    if (!app_database(exchange) || app_repeated(exchange, &command))
         return;
     int status = token_owner(app->db, exchange->arena, exchange->id, &owner, &err);
     if (status == 0 && strcmp(owner, exchange->actor.user_id) != 0)
@@ -123,10 +128,9 @@ void tokens_revoke(struct exchange *exchange)
         http_send_error(exchange->response, exchange->request, &err, NULL);
         return;
     }
-    nothing = json_object_new_object();
-    if (dispatch_own(exchange, &REVOKE_TOKEN, nothing, exchange->id))
-        exchange->response->status = 204;
-    json_object_put(nothing);
+    command.payload = json_object_new_object();
+    app_dispatch(exchange, &command);
+    json_object_put(command.payload);
 }
 
 void invitations_create(struct exchange *exchange)
@@ -134,6 +138,8 @@ void invitations_create(struct exchange *exchange)
     char invitation[SECRET_TEXT];
     unsigned char hash[SHA256_SIZE];
     struct buf buf;
+    if (!app_without_key(exchange))
+        return;
     struct json_object *payload = exchange->request->body.len > 0 ? app_read_json(exchange) : json_object_new_object();
     if (payload == NULL)
         return;

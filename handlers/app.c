@@ -65,6 +65,34 @@ static bool is_type(const char *type, const char *name)
     return type != NULL && strncasecmp(type, name, len) == 0 && strchr("; \t", type[len]) != NULL;
 }
 
+/* Whether a media type names no other charset than the one that JSON has (RFC 8259, section 8.1). */
+static bool is_utf8(const char *type)
+{
+    for (const char *at = strchr(type, ';'); at != NULL; at = strchr(at, ';')) {
+        at += 1 + strspn(at + 1, " \t");
+        if (strncasecmp(at, "charset=", 8) != 0)
+            continue;
+        const char *name = at + 8 + (at[8] == '"');
+        if (strncasecmp(name, "utf-8", 5) != 0 || strchr("\"; \t", name[5]) == NULL)
+            return false;
+    }
+    return true;
+}
+
+/* Whether the body is in UTF-8 and not compressed; otherwise 415 is the answer. */
+static bool is_plain(struct exchange *exchange)
+{
+    const char *coding = http_header(exchange->request, "content-encoding");
+    bool coded = coding != NULL && strcasecmp(coding, "identity") != 0;
+    if (!coded && is_utf8(http_header(exchange->request, "content-type")))
+        return true;
+    http_send_problem(exchange->response, exchange->request, 415,
+                      coded ? "The body must have no Content-Encoding." : "The body must be in UTF-8.", NULL);
+    if (coded)
+        http_add_header(exchange->response, "Accept-Encoding", "identity");
+    return false;
+}
+
 struct json_object *app_read_json(struct exchange *exchange)
 {
     struct err err;
@@ -78,6 +106,8 @@ struct json_object *app_read_json(struct exchange *exchange)
             http_add_header(exchange->response, "Accept-Patch", "application/merge-patch+json, application/json");
         return NULL;
     }
+    if (!is_plain(exchange))
+        return NULL;
     struct json_object *json = json_read(exchange->request->body.data, exchange->request->body.len, &err);
     struct faults faults = {0};
     if (json == NULL && err.kind == ERR_INVALID)
@@ -273,12 +303,12 @@ static int accept(const struct command *command, struct outcome *outcome, struct
     const struct command_type *type = command->type;
     struct buf headers;
     buf_init(&headers, command->arena);
+    const char *id = type->creates ? command->new_id : command->subject != NULL ? command->subject : command->target;
     buf_puts(&headers, "Preference-Applied: respond-async\r\n");
     if (type->creates && type->model->path != NULL)
         buf_printf(&headers, "Location: %s/%s\r\n", type->model->path, command->new_id);
-    outcome->reply = (struct reply){202, buf_str(&headers),
-                                    str_of(arena_printf(command->arena, "{\"status\":\"accepted\",\"id\":\"%s\"}",
-                                                        type->creates ? command->new_id : command->target))};
+    outcome->reply = (struct reply){
+        202, buf_str(&headers), str_of(arena_printf(command->arena, "{\"status\":\"accepted\",\"id\":\"%s\"}", id))};
     return headers.failed || outcome->reply.body.data == NULL ? fail(err, ERR_INTERNAL, "the answer is too large") : 0;
 }
 
@@ -309,28 +339,76 @@ static bool may_register(struct exchange *exchange)
     return actor_may(&exchange->actor, "user_admin") || app_try(exchange, tries, 1);
 }
 
-bool app_dispatch(struct exchange *exchange, struct command *command)
+/* An Idempotency-Key that is one, or none; false, and 400 is the answer. */
+static bool take_key(struct exchange *exchange, const char **key)
 {
-    struct app *app = app_of(exchange);
-    struct faults faults;
-    struct err err;
-    command->conf = app->conf;
+    *key = http_header(exchange->request, "idempotency-key");
+    if (*key == NULL || idempotency_key_valid(*key))
+        return true;
+    http_send_problem(exchange->response, exchange->request, 400,
+                      "An Idempotency-Key has 1 to 255 visible ASCII characters.", NULL);
+    return false;
+}
+
+bool app_without_key(struct exchange *exchange)
+{
+    const char *key;
+    if (!take_key(exchange, &key))
+        return false;
+    if (key != NULL)
+        http_send_problem(exchange->response, exchange->request, 400,
+                          "This call takes no Idempotency-Key: its answer holds a secret, which is not kept and could "
+                          "not be given again.",
+                          NULL);
+    return key == NULL;
+}
+
+/* What the request says of who sends a command and how it is to be answered; false, and the problem is the answer. */
+static bool set_context(struct exchange *exchange, struct command *command)
+{
+    command->conf = app_of(exchange)->conf;
     command->arena = exchange->arena;
     command->source = "http";
     command->trace_id = exchange->request->trace_id;
     if (command->request.data == NULL)
         command->request = exchange->request->body;
-    if (command->respond != NULL && prefers_async(exchange))
-        command->respond = accept;
-    if (command->respond != NULL)
-        command->idempotency_key = http_header(exchange->request, "idempotency-key");
     if (command->actor == NULL)
         command->actor = &exchange->actor;
-    if (command->idempotency_key != NULL && !idempotency_key_valid(command->idempotency_key)) {
-        http_send_problem(exchange->response, exchange->request, 400,
-                          "An Idempotency-Key has 1 to 255 visible ASCII characters.", NULL);
-        return false;
+    if (command->respond == NULL)
+        return true;
+    if (prefers_async(exchange))
+        command->respond = accept;
+    command->client = app_client(exchange);
+    return take_key(exchange, &command->idempotency_key);
+}
+
+bool app_repeated(struct exchange *exchange, struct command *command)
+{
+    struct app *app = app_of(exchange);
+    struct outcome outcome;
+    struct faults faults = {0};
+    struct err err;
+    if (!set_context(exchange, command))
+        return true;
+    int found = command->idempotency_key != NULL ? idempotency_find(app->db, command, &outcome, &err) : 0;
+    if (found > 0) {
+        app_add_position(exchange, outcome.position);
+        send_reply(exchange->response, &outcome);
+    } else if (found < 0) {
+        if (err.kind == ERR_INVALID)
+            fault_add(&faults, "", err.text);
+        http_send_error(exchange->response, exchange->request, &err, &faults);
     }
+    return found != 0;
+}
+
+bool app_dispatch(struct exchange *exchange, struct command *command)
+{
+    struct app *app = app_of(exchange);
+    struct faults faults;
+    struct err err;
+    if (!set_context(exchange, command))
+        return false;
     if (command->type == &REGISTER_USER && !may_register(exchange))
         return false;
     /* Who has somebody's session must not find out the password. */

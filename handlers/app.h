@@ -35,9 +35,19 @@ struct json_object *app_read_json(struct exchange *exchange);
 /*
  * Dispatches a command of the exchange's actor; false, and the problem is the answer. On success the outcome is in
  * committed, Courant-Position is set, and the command's reply, where it makes one, is the answer. An Idempotency-Key of
- * the request is honoured, save for commands that make no reply.
+ * the request is honoured where the command makes a reply (respond); the others are for app_without_key.
  */
 bool app_dispatch(struct exchange *exchange, struct command *command);
+/*
+ * Whether the answer is made already: to an Idempotency-Key that is known, or at fault. For a command whose thing may
+ * be gone once it was done, so that it must be asked before that is looked for; after app_database.
+ */
+bool app_repeated(struct exchange *exchange, struct command *command);
+/*
+ * Whether the request has no Idempotency-Key; otherwise 400 is the answer. For calls that show a secret: it is stored
+ * nowhere, so it could not be shown again.
+ */
+bool app_without_key(struct exchange *exchange);
 
 /*
  * What a command's client gets: 201 with Location for a new thing, 204 for one that is gone, or 200; its ETag, and the

@@ -16,7 +16,9 @@ static void send_view(struct exchange *exchange, const struct article_view *view
     struct buf buf;
     app_add_etag(exchange, view->version);
     app_add_caching(exchange);
-    if (app_not_modified(exchange, view->version)) {
+    /* Who has seen this version may have seen another name; whoever has anything at all has it. */
+    const char *match = http_header(exchange->request, "if-none-match");
+    if (app_not_modified(exchange, view->version) && (!view->renamed || strcmp(match, "*") == 0)) {
         exchange->response->status = 304;
         return;
     }

@@ -176,25 +176,19 @@ static void log_in(struct exchange *exchange, struct json_object *payload)
 
 void auth_login(struct exchange *exchange)
 {
-    struct json_object *payload = app_read_json(exchange);
+    struct json_object *payload = app_without_key(exchange) ? app_read_json(exchange) : NULL;
     if (payload != NULL)
         log_in(exchange, payload);
     json_object_put(payload);
 }
 
 /* Ends a session by a command of its user's. False, and the problem is the answer. */
-static bool end_session(struct exchange *exchange, const struct command_type *type, const char *user_id,
-                        const char *session_id, const struct actor *actor)
+static bool end_session(struct exchange *exchange, struct command *command, const char *user_id)
 {
-    struct json_object *nothing = json_object_new_object();
-    struct command command = {.type = type,
-                              .payload = nothing,
-                              .actor = actor,
-                              .target = user_id,
-                              .expected = NO_VERSION,
-                              .aside = session_id};
-    bool done = app_dispatch(exchange, &command);
-    json_object_put(nothing);
+    command->payload = json_object_new_object();
+    command->target = user_id;
+    bool done = app_dispatch(exchange, command);
+    json_object_put(command->payload);
     return done;
 }
 
@@ -202,7 +196,9 @@ static bool end_session(struct exchange *exchange, const struct command_type *ty
 static void end_shared(struct exchange *exchange, const struct refreshed *refreshed)
 {
     const struct actor actor = {.user_id = refreshed->user_id, .session_id = refreshed->session_id, .permissions = ""};
-    if (!end_session(exchange, &REVOKE_SESSION, refreshed->user_id, refreshed->session_id, &actor))
+    struct command command = {
+        .type = &REVOKE_SESSION, .actor = &actor, .expected = NO_VERSION, .aside = refreshed->session_id};
+    if (!end_session(exchange, &command, refreshed->user_id))
         return;
     http_send_unauthorized(exchange->response, exchange->request,
                            "The refresh token was used before: the session is over.");
@@ -239,6 +235,8 @@ void auth_refresh(struct exchange *exchange)
 {
     const char *cookie = http_own_cookie(exchange->request, REFRESH_COOKIE);
     struct json_object *payload = NULL;
+    if (!app_without_key(exchange))
+        return;
     if (exchange->request->body.len > 0 && (payload = app_read_json(exchange)) == NULL)
         return;
     const char *token = payload != NULL ? json_string(payload, "refresh_token").data : NULL;
@@ -256,11 +254,10 @@ void auth_refresh(struct exchange *exchange)
 
 void auth_logout(struct exchange *exchange)
 {
-    const struct actor *actor = &exchange->actor;
-    if (!end_session(exchange, &LOG_OUT, actor->user_id, actor->session_id, actor))
-        return;
-    http_drop_cookies(exchange->response, exchange->request);
-    exchange->response->status = 204;
+    struct command command = {
+        .type = &LOG_OUT, .expected = NO_VERSION, .aside = exchange->actor.session_id, .respond = app_respond};
+    if (end_session(exchange, &command, exchange->actor.user_id))
+        http_drop_cookies(exchange->response, exchange->request);
 }
 
 void auth_whoami(struct exchange *exchange)
@@ -277,13 +274,18 @@ void sessions_revoke(struct exchange *exchange)
     struct app *app = app_of(exchange);
     const char *owner = NULL;
     struct err err;
-    if (!app_database(exchange))
+    struct command command = {.type = &REVOKE_SESSION,
+                              .expected = NO_VERSION,
+                              .subject = exchange->id,
+                              .aside = exchange->id,
+                              .respond = app_respond};
+    if (!app_database(exchange) || app_repeated(exchange, &command))
         return;
     int status = session_owner(app->db, exchange->arena, exchange->id, &owner, &err);
     if (status == 0 && strcmp(owner, exchange->actor.user_id) != 0 && !actor_may(&exchange->actor, "user_admin"))
         status = fail(&err, ERR_ABSENT, "There is no such session.");
     if (status != 0)
         http_send_error(exchange->response, exchange->request, &err, NULL);
-    else if (end_session(exchange, &REVOKE_SESSION, owner, exchange->id, &exchange->actor))
-        exchange->response->status = 204;
+    else
+        end_session(exchange, &command, owner);
 }

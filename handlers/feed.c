@@ -25,12 +25,15 @@ static void add_xml(struct buf *buf, struct str text)
         case '"':
             buf_puts(buf, "&quot;");
             break;
+        case '\r': /* a reader would take it for a line feed (section 2.11) */
+            buf_puts(buf, "&#13;");
+            break;
         default:
             /* U+FFFE and U+FFFF are no characters of XML either. */
             if (c == 0xef && i + 2 < text.len && (unsigned char)text.data[i + 1] == 0xbf &&
                 (unsigned char)text.data[i + 2] >= 0xbe)
                 i += 2;
-            else if (c >= ' ' || c == '\t' || c == '\n' || c == '\r')
+            else if (c >= ' ' || c == '\t' || c == '\n')
                 buf_add(buf, &text.data[i], 1);
         }
     }

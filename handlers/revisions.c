@@ -97,10 +97,11 @@ static bool find(struct exchange *exchange, int64_t number, struct article_revis
         return false;
     const struct reading reading = app_reading(exchange);
     int status = article_revision_find(&reading, exchange->id, number, revision, &position, &err);
+    /* Of two revisions, from before the first was read. */
+    if (exchange->response->position < 0)
+        app_add_position(exchange, position);
     if (status != 0)
         http_send_error(exchange->response, exchange->request, &err, NULL);
-    else
-        exchange->position = position;
     return status == 0;
 }
 
@@ -112,8 +113,22 @@ void revisions_get(struct exchange *exchange)
         return;
     buf_init(&buf, exchange->arena);
     add_revision(&buf, &revision, true);
-    app_add_position(exchange, exchange->position);
     send(exchange, &buf);
+}
+
+/* A member as a line, or several, of which those after the first are set in: none can pass for another member's. */
+static void add_lines(struct buf *buf, const char *name, struct str text)
+{
+    buf_printf(buf, "%s: ", name);
+    for (size_t at = 0; at < text.len;) {
+        const char *end = memchr(text.data + at, '\n', text.len - at);
+        size_t len = end != NULL ? (size_t)(end - text.data) + 1 - at : text.len - at;
+        buf_add(buf, text.data + at, len);
+        if (end != NULL)
+            buf_puts(buf, "  ");
+        at += len;
+    }
+    buf_puts(buf, "\n");
 }
 
 /* A revision as a text of lines. */
@@ -122,8 +137,11 @@ static struct str as_text(struct arena *arena, const struct article_revision *re
     const struct article_content *content = &revision->content;
     struct buf buf;
     buf_init(&buf, arena);
-    buf_printf(&buf, "title: %s\nsubtitle: %s\nlead: %s\ntags: %.*s\n\n", content->title.data, content->subtitle.data,
-               content->lead.data, (int)content->tags.len, content->tags.data);
+    add_lines(&buf, "title", content->title);
+    add_lines(&buf, "subtitle", content->subtitle);
+    add_lines(&buf, "lead", content->lead);
+    add_lines(&buf, "tags", content->tags);
+    buf_puts(&buf, "\n");
     buf_add(&buf, content->content.data, content->content.len);
     return buf_str(&buf);
 }
@@ -158,6 +176,5 @@ void revisions_diff(struct exchange *exchange)
     buf_printf(&buf, "{\"from\":%" PRId64 ",\"to\":%" PRId64 ",\"diff\":", other, number);
     buf_json(&buf, diff.data, diff.len);
     buf_puts(&buf, "}");
-    app_add_position(exchange, exchange->position);
     send(exchange, &buf);
 }

@@ -5,10 +5,16 @@
 #include <string.h>
 #include <strings.h>
 
-void http_send_unauthorized(struct http_response *response, const struct http_request *request, const char *detail)
+static void challenge(struct http_response *response, const struct http_request *request, const char *detail,
+                      const char *scheme)
 {
     http_send_problem(response, request, 401, detail, NULL);
-    http_add_header(response, "WWW-Authenticate", "Bearer realm=\"courant\"");
+    http_add_header(response, "WWW-Authenticate", scheme);
+}
+
+void http_send_unauthorized(struct http_response *response, const struct http_request *request, const char *detail)
+{
+    challenge(response, request, detail, "Bearer realm=\"courant\"");
 }
 
 bool http_same_origin(const struct http_request *request)
@@ -63,7 +69,7 @@ bool http_credentials(const struct http_request *request, struct credentials *cr
 void http_refuse_credentials(struct http_response *response, const struct http_request *request,
                              const struct credentials *credentials, const char *detail)
 {
-    http_send_unauthorized(response, request, detail);
+    challenge(response, request, detail, "Bearer realm=\"courant\", error=\"invalid_token\"");
     /* A browser cannot take back a cookie that scripts do not see. */
     if (credentials->by_cookie)
         http_set_own_cookie(response, request, ACCESS_COOKIE, "", 0);

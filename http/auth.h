@@ -26,7 +26,7 @@ struct credentials {
 bool http_credentials(const struct http_request *request, struct credentials *credentials,
                       struct http_response *response);
 
-/* 401 for credentials that are not valid, which never count as none. */
+/* 401 for credentials that are not valid, which never count as none; the challenge says so (RFC 6750, section 3.1). */
 void http_refuse_credentials(struct http_response *response, const struct http_request *request,
                              const struct credentials *credentials, const char *detail);
 

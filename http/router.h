@@ -16,8 +16,7 @@ struct exchange {
     struct arena *arena;
     const char *id, *item; /* what {id}, and what {n} stood for in the path; NULL where the route has none */
     const struct route *route;
-    int64_t position; /* for the handler */
-    void *app;        /* what the program's handlers share */
+    void *app; /* what the program's handlers share */
 };
 
 enum route_access {

@@ -189,6 +189,28 @@ def test_a_deadlock(stack, admin):
     assert answer().position == stack.head == start + 2
 
 
+def test_a_refusal_after_a_lost_commit(stack, admin):
+    """The connection is lost in the commit, and another command is there before the next try: that is refused, as it is."""
+    article = admin.article("Wanted by two").json
+    with Session(stack) as other:
+        other.run("START TRANSACTION// SELECT position FROM log_head FOR UPDATE")
+
+        def write(title):
+            return post_in_thread(stack.client(admin.token), "/api/commands/update_article",
+                                  {"id": article["id"], "title": title, "content": "x"}, **{"If-Match": f'"v{article["version"]}"'})
+
+        first = write("First")
+        victim, = until(lambda: waiting(stack), what="the first to wait for the log")
+        second = write("Second")
+        until(lambda: len(waiting(stack)) == 2, what="the second to wait for the article")
+        stack.root(f"KILL {victim}")
+        until(lambda: victim not in waiting(stack) and len(waiting(stack)) == 2, what="the first to try again")
+        other.run("ROLLBACK")
+    assert second().status == 200
+    assert first().status == 412 and first().headers["etag"] == f'"v{article["version"] + 2}"', first().body
+    assert admin.get(f"/api/articles/{article['id']}").json["title"] == "Second"
+
+
 def test_killed_before_commit_leaves_no_trace(stack, admin):
     start = stack.head
     fault = Fault(stack, "before-commit")
@@ -531,6 +553,20 @@ def test_database_killed(stack, admin):
     stream.wait_for(end, 30)
     stream.close()
     assert stream.ids == list(range(start + 1, end + 1))
+
+
+def test_a_pool_begun_without_its_database(stack, admin):
+    """Its answers name a position as soon as the database is there, also those that read nothing."""
+    head = stack.head
+    stack.dev("stop", "mariadb")
+    stack.dev("stop", "fcgi")
+    stack.dev("start", "fcgi")
+    unknown = urllib.request.urlopen(f"http://{stack.host}:{stack.port}/livez", timeout=20)
+    assert unknown.status == 200 and "Courant-Position" not in unknown.headers
+    stack.dev("start", "mariadb")
+    until(lambda: "Courant-Position" in urllib.request.urlopen(f"http://{stack.host}:{stack.port}/livez", timeout=20).headers,
+          what="the position")
+    assert stack.client().get("/livez").position >= head
 
 
 def test_fifty_retries_of_one_key_while_workers_are_killed(stack, admin):

@@ -287,6 +287,17 @@ class Stack:
     def client(self, token=None):
         return Client(self, token)
 
+    def raw(self, request, port=None):
+        """The answer to these very bytes."""
+        method, target = (request.split(b"\r\n")[0].decode("latin-1").split(" ") + [""])[:2]
+        with socket.create_connection((self.host, port or self.port), timeout=20) as connection:
+            connection.sendall(request)
+            response = http.client.HTTPResponse(connection, method=method)
+            response.begin()
+            answer = Answer(response, response.read())
+        openapi.check(method, target, answer.status, answer.headers, answer.body)
+        return answer
+
     def log_in(self, name=None, password=None):
         return self.client().post("/api/auth/login", {
             "username": name or self.env["COURANT_ADMIN_USER"],

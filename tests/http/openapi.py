@@ -1,19 +1,79 @@
 """Whether an answer is one that docs/openapi.yaml describes: its operation, status, type, headers and body."""
 
+import datetime
 import functools
 import json
 import os
 import re
+import xml.etree.ElementTree as xml
 from urllib.parse import unquote_to_bytes
 
 import yaml
-from jsonschema import Draft202012Validator, RefResolver
+from jsonschema import Draft202012Validator, FormatChecker, RefResolver
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
+OF_THE_WEB_SERVER = {416, 501, 505}  # which it may say of any path
+
+
 class Undescribed(AssertionError):
     """An answer that is not as the document says."""
+
+
+# What any answer may have, by HTTP itself or by http/finish.c.
+GENERIC = {"server", "date", "content-type", "content-length", "connection", "transfer-encoding", "vary", "x-content-type-options",
+           "content-security-policy", "referrer-policy", "access-control-allow-origin", "access-control-expose-headers",
+           "access-control-allow-methods", "access-control-allow-headers", "access-control-max-age"}
+
+FORMATS = FormatChecker(formats=())
+
+
+def format(name, raises=()):
+    """The library leaves out what it has no other library for."""
+    return FORMATS.checks(name, raises)
+
+
+@format("uuid")
+def is_uuid(value):
+    return not isinstance(value, str) or re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", value)
+
+
+@format("date-time", ValueError)
+def is_time(value):
+    """As Courant writes them: in UTC, with microseconds or with none."""
+    return not isinstance(value, str) or bool(datetime.datetime.strptime(value, "%Y-%m-%dT%H:%M:%S.%fZ" if "." in value else "%Y-%m-%dT%H:%M:%SZ"))
+
+
+@format("uri-reference")
+def is_reference(value):
+    return not isinstance(value, str) or re.fullmatch(r"([A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+", value)
+
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+
+
+def check_atom(body, wrong):
+    """What RFC 4287, sections 4.1.1 and 4.1.2, wants of a feed and its entries, and that nothing is in it twice."""
+    feed = xml.fromstring(body)
+    if feed.tag != f"{ATOM}feed":
+        wrong("it is no feed")
+    entries = feed.findall(f"{ATOM}entry")
+    for element in [feed, *entries]:
+        for name in ("id", "title", "updated"):
+            if len(element.findall(ATOM + name)) != 1 or (name != "title" and not element.findtext(ATOM + name)):
+                wrong(f"{element.tag} has not one {name}")
+        if not FORMATS.conforms(element.findtext(f"{ATOM}updated"), "date-time"):
+            wrong("updated is no time")
+    for entry in entries:
+        if not (entry.findtext(f"{ATOM}author/{ATOM}name") or feed.findtext(f"{ATOM}author/{ATOM}name")):
+            wrong("an entry has no author")
+        if entry.find(f"{ATOM}content") is None and entry.find(f"{ATOM}link[@rel='alternate']") is None:
+            wrong("an entry has neither content nor an alternate link")
+    if feed.find(f"{ATOM}link[@rel='self']") is None:
+        wrong("there is no link to itself")
+    if len({entry.findtext(f"{ATOM}id") for entry in entries}) != len(entries):
+        wrong("two entries have one id")
 
 
 class Document:
@@ -38,7 +98,7 @@ class Document:
 
     def make_validator(self, pointer):
         schema, _ = self.at(pointer)
-        return Draft202012Validator(schema, resolver=self.resolver)
+        return Draft202012Validator(schema, resolver=self.resolver, format_checker=FORMATS)
 
     def make_response(self, pointer, status):
         """The description of one answer: (type, pointer to its schema) of each content, and its headers."""
@@ -81,6 +141,8 @@ class Document:
         if pointer == "#/x-unmatched" and method in ("GET", "HEAD") and status in (200, 301, 304) and is_page(path):
             return None
         described = self.response(pointer, str(status))
+        if described is None and status in OF_THE_WEB_SERVER:
+            described = self.response("#/x-unmatched", str(status))
         if described is None:
             wrong(f"{pointer} does not describe this status")
         content, expected = described
@@ -92,11 +154,16 @@ class Document:
                 value = int(value) if kind == "integer" and value.isdecimal() else value
                 for fault in self.validator(schema).iter_errors(value):
                     wrong(f"the header {name}: {fault.message}")
+        more = set(headers) - GENERIC - {name.lower() for name, *_ in expected}
+        if more and status != 416:  # that of a file keeps the file's
+            wrong(f"the headers {sorted(more)} are not described")
         kind = headers.get("content-type", "").partition(";")[0].strip()
         if content and kind not in content:
             wrong(f"the type is not one of {sorted(content)}")
         if not content or method == "HEAD":
             return wrong("there is a body") if body else None
+        if body is not None and kind == "application/atom+xml":
+            check_atom(body, wrong)
         if body is not None and kind.endswith("json"):
             value = json.loads(body)
             for fault in self.validator(content[kind]).iter_errors(value):

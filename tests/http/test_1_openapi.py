@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from openapi import ROOT, Undescribed, document, escape
+from openapi import FORMATS, ROOT, Undescribed, document, escape
 
 FOLLOWED = {("GET", "/events")}  # by the notifier
 
@@ -57,14 +57,44 @@ def test_every_object_says_all_of_its_members():
     walk(document().whole["components"]["schemas"], "")
 
 
-LIVE = {"content-type": "application/json", "cache-control": "no-store"}
+FEED = {"content-type": "application/atom+xml", "cache-control": "no-cache", "courant-position": "0", "etag": f'"{"0" * 32}"'}
+ENTRY = ("<entry><id>urn:uuid:1</id><title>t</title><updated>2026-01-31T12:00:00.000000Z</updated><author><name>ann</name></author>"
+         "<content>x</content></entry>")
+ATOM = ('<feed xmlns="http://www.w3.org/2005/Atom"><id>x</id><title>t</title><updated>2026-01-31T12:00:00.000000Z</updated>'
+        '<link rel="self" href="x"/>%s</feed>')
+
+
+def test_a_feed_is_read():
+    document().check("GET", "/feed.atom", 200, FEED, (ATOM % ENTRY).encode())
+    for entries in (ENTRY + ENTRY, ENTRY.replace("<title>t</title>", ""), ENTRY.replace("<name>ann</name>", ""),
+                    ENTRY.replace("<content>x</content>", ""), ENTRY.replace("12:00", "24:00")):
+        with pytest.raises(Undescribed):
+            document().check("GET", "/feed.atom", 200, FEED, (ATOM % entries).encode())
+
+
+@pytest.mark.parametrize("pointer, good, bad", [
+    ("Id", "01a208b4-99ba-74d5-98b3-34146484db42", "01a208b4-99ba-44d5-98b3-34146484db42"),
+    ("Time", "2026-01-31T12:00:00.000000Z", "2026-02-31T12:00:00.000000Z")])
+def test_formats_are_looked_at(pointer, good, bad):
+    validator = document().validator(f"#/components/schemas/{pointer}")
+    assert list(validator.iter_errors(good)) == [] and list(validator.iter_errors(bad)) != []
+
+
+def test_every_format_is_known():
+    used = set(re.findall(r"^ +format: (\S+)$", open(f"{ROOT}/docs/openapi.yaml", encoding="utf-8").read(), re.MULTILINE))
+    assert used and used <= set(FORMATS.checkers)
+
+
+LIVE = {"content-type": "application/json", "cache-control": "no-store", "courant-position": "0"}
 
 
 @pytest.mark.parametrize("method, path, status, headers, body", [
     ("GET", "/livez", 200, LIVE, b'{"status":"dead"}'),
     ("GET", "/livez", 200, LIVE, b'{"status":"live","a":1}'),
-    ("GET", "/livez", 200, {"content-type": "text/html", "cache-control": "no-store"}, b'{"status":"live"}'),
-    ("GET", "/livez", 200, {"content-type": "application/json"}, b'{"status":"live"}'),
+    ("GET", "/livez", 200, {**LIVE, "content-type": "text/html"}, b'{"status":"live"}'),
+    ("GET", "/livez", 200, {"content-type": "application/json", "courant-position": "0"}, b'{"status":"live"}'),
+    ("GET", "/livez", 200, {"content-type": "application/json", "cache-control": "no-store"}, b'{"status":"live"}'),
+    ("GET", "/livez", 200, {**LIVE, "x-more": "1"}, b'{"status":"live"}'),
     ("HEAD", "/livez", 200, LIVE, b'{"status":"live"}'),
     ("GET", "/livez", 418, {}, b""), ("GET", "/nowhere", 200, {}, b""), ("OPTIONS", "/livez", 204, {}, b""),
     ("GET", "/livez", 500, {"content-type": "text/html"}, b"<p>")])

@@ -1,5 +1,6 @@
 """The same command again gives the same answer, and happens once."""
 
+import http.client
 import threading
 
 BODY = {"title": "Once", "content": "x", "publish": True}
@@ -77,7 +78,7 @@ def test_what_changed_nothing_is_kept_too(stack, admin):
 
     def allow(permissions):
         return admin.call("PUT", f"/api/users/{user}/permissions", {"permissions": permissions},
-                          headers={"Idempotency-Key": "nothing-1"})
+                          headers={"If-Match": "*", "Idempotency-Key": "nothing-1"})
 
     first = allow([])
     assert first.status == 200 and "idempotency-replayed" not in first.headers
@@ -87,3 +88,75 @@ def test_what_changed_nothing_is_kept_too(stack, admin):
     again = allow([])
     assert again.status == 200 and again.headers["idempotency-replayed"] == "true" and again.body == first.body
     assert again.position == first.position <= head
+
+
+def register(stack, name, password="a long password", key="register", address="127.0.0.1"):
+    client = stack.client()
+    client.connection = http.client.HTTPConnection(stack.host, stack.port, timeout=60, source_address=(address, 0))
+    return client.post("/api/users", {"username": name, "email": f"{name}@example.org", "password": password},
+                       headers={"Idempotency-Key": key})
+
+
+def test_a_key_stands_for_the_password_too(stack, admin):
+    name = key = f"idem{stack.head}"
+    first = register(stack, name, key=key)
+    again = register(stack, name, key=key)
+    assert (first.status, again.status) == (201, 201) and again.body == first.body and again.headers["idempotency-replayed"] == "true"
+    assert "another request" in register(stack, name, "a long Password", key).problem(422)["detail"]
+    where, head = first.headers["location"] + "/password", stack.head
+    statuses = [admin.call("PUT", where, {"password": password}, headers={"Idempotency-Key": key}).status
+                for password in ("one password", "one password", "two passwords")]
+    assert statuses == [200, 200, 422] and stack.head == head + 1
+    assert stack.log_in(name, "one password").status == 200 and stack.log_in(name, "two passwords").status == 401
+
+
+def test_what_is_kept_of_a_password_differs_by_key(stack):
+    """A digest that is the same for the same password could be looked up."""
+    names = [f"salt{stack.head}{n}" for n in "ab"]
+    for name in names:
+        assert register(stack, name, key=name).status == 201
+    kept = stack.sql(f"SELECT HEX(digest) FROM commands WHERE idempotency_key IN ('{names[0]}', '{names[1]}')")
+    assert len(kept) == 2 and kept[0] != kept[1]
+
+
+def test_keys_of_nobody_belong_to_their_address(stack):
+    key = f"nobody{stack.head}"
+    first = register(stack, key, key=key)
+    other = register(stack, f"{key}b", key=key, address="127.0.0.2")
+    assert (first.status, other.status) == (201, 201) and other.json["id"] != first.json["id"]
+    assert register(stack, f"{key}b", key=key, address="127.0.0.2").body == other.body
+    register(stack, f"{key}b", key=key).problem(422)
+
+
+def test_calls_that_show_a_secret_take_no_key(stack, admin):
+    calls = {"/api/auth/login": {"username": "x", "password": "y"}, "/api/auth/refresh": {"refresh_token": "x"},
+             "/api/auth/tokens": {"name": "n", "scopes": ["read"]}, "/api/auth/invitations": {}}
+    head = stack.head
+    for path, body in calls.items():
+        assert "secret" in admin.post(path, body, headers={"Idempotency-Key": "shown-twice"}).problem(400)["detail"], path
+        assert "visible" in admin.post(path, body, headers={"Idempotency-Key": "a b"}).problem(400)["detail"], path
+    assert stack.head == head
+
+
+def test_what_is_gone_once_it_is_done(stack, admin):
+    """A session or a token is not there any more when its end is asked for again."""
+    name = f"gone{stack.head}"
+    register(stack, name, key=name)
+    mine = stack.client(stack.log_in(name, "a long password").json["access_token"])
+    other = stack.client(stack.log_in(name, "a long password").json["access_token"])
+    session = next(item["id"] for item in mine.get("/api/auth/sessions").json["items"] if not item["current"])
+    token = mine.post("/api/auth/tokens", {"name": "n", "scopes": ["read"]}).json["id"]
+    for number, path in enumerate((f"/api/auth/tokens/{token}", f"/api/auth/sessions/{session}")):
+        headers = {"Idempotency-Key": f"{name}-{number}"}
+        mine.call("DELETE", path, headers={"Idempotency-Key": "a b"}).problem(400)
+        first, again = (mine.call("DELETE", path, headers=headers) for _ in range(2))
+        assert (first.status, again.status) == (204, 204) and again.position == first.position
+        assert again.headers["idempotency-replayed"] == "true" and "idempotency-replayed" not in first.headers
+        mine.call("DELETE", path).problem(404)
+        mine.call("DELETE", path[:-1] + ("0" if path[-1] != "0" else "1"), headers=headers).problem(422)
+    assert other.get("/api/auth").status == 401
+    token = mine.post("/api/auth/tokens", {"name": "n", "scopes": ["read"]}).json["id"]
+    done = mine.call("DELETE", f"/api/auth/tokens/{token}", headers={"Prefer": "respond-async"})
+    assert done.status == 202 and done.json["id"] == token
+    mine.post("/api/auth/logout", headers={"Idempotency-Key": "a b"}).problem(400)
+    assert mine.post("/api/auth/logout").status == 204

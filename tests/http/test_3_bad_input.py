@@ -1,6 +1,5 @@
 """Bad input gets the answers of the contract, and nothing of it reaches the log."""
 
-import http.client
 import socket
 
 import pytest
@@ -105,13 +104,36 @@ def test_body_shorter_than_announced(stack, admin):
 
 
 def test_chunked_body(stack, admin):
-    connection = http.client.HTTPConnection(stack.host, stack.port, timeout=10)
-    connection.request("POST", "/api/articles", body=iter([b'{"title":', b'""}']), encode_chunked=True,
-                       headers={"Authorization": f"Bearer {admin.token}", "Content-Type": "application/json",
-                                "Transfer-Encoding": "chunked"})
-    answer = connection.getresponse()
-    assert answer.status == 422, answer.read()
-    connection.close()
+    stack.raw(b"POST /api/articles HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+              b"Authorization: Bearer " + admin.token.encode() + b"\r\n\r\n9\r\n{\"title\":\r\n3\r\n\"\"}\r\n0\r\n\r\n").problem(422)
+
+
+TRACE = "69af61a749aa8fa8f3fdf982600b3bd3"
+
+
+@pytest.mark.parametrize("status, request_line, fields", [
+    (400, "GARBAGE", ""), (400, "OPTIONS * HTTP/1.1", ""), (400, "GET /livez HTTP/1.1", "X: " + "a" * 40000),
+    (405, "POST /index.html HTTP/1.1", "Content-Length: 0"), (405, "TRACE /livez HTTP/1.1", ""),
+    (413, "POST /api/articles HTTP/1.1", "Content-Length: 99999999"), (413, "POST /events HTTP/1.1", "Content-Length: 99999999"),
+    (414, f"GET /api/{'a' * 9000} HTTP/1.1", ""), (416, "GET /index.html HTTP/1.1", "Range: bytes=99999999-"),
+    (501, "GET /livez HTTP/1.1", "Transfer-Encoding: gzip"), (505, "GET /livez HTTP/3.0", "")])
+def test_what_the_web_server_refuses_itself(stack, status, request_line, fields):
+    """Problems like all others, under the trace that the request names where it could be read."""
+    text = f"{request_line}\r\nHost: x\r\ntraceparent: 00-{TRACE}-00f067aa0ba902b7-01\r\n{fields}{fields and chr(13) + chr(10)}\r\n"
+    answer = stack.raw(text.encode())
+    problem = answer.problem(status)
+    assert problem["trace_id"] == TRACE or status in (400, 414, 505)
+    assert answer.headers["referrer-policy"].endswith("same-origin") and "Authorization" in answer.headers["vary"]
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"] and answer.headers["cache-control"] == "no-store"
+    assert ("allow" in answer.headers) == (status == 405)
+
+
+@pytest.mark.parametrize("parent", [f"ff-{TRACE}-00f067aa0ba902b7-01", f"00-{'0' * 32}-00f067aa0ba902b7-01", f"00-{TRACE}-{'0' * 16}-01",
+                                    f"00-{TRACE.upper()}-00f067aa0ba902b7-01", f"00-{TRACE}-00f067aa0ba902b7-01-x", f"00-{TRACE}", "x"])
+def test_traces_that_are_none(stack, parent):
+    for path in "/nowhere", "/index.html":
+        answer = stack.raw(f"POST {path} HTTP/1.1\r\nHost: x\r\ntraceparent: {parent}\r\nContent-Length: 0\r\n\r\n".encode())
+        assert TRACE not in answer.problem(404 if path == "/nowhere" else 405)["trace_id"]
 
 
 def test_a_body_that_is_null(stack, admin):

@@ -74,7 +74,7 @@ def cast(stack, admin):
     def person(prefix, *permissions):
         made = Person(stack, prefix)
         if permissions:
-            assert admin.call("PUT", made.where + "/permissions", {"permissions": list(permissions)}).status == 200
+            assert admin.call("PUT", made.where + "/permissions", {"permissions": list(permissions)}, headers={"If-Match": "*"}).status == 200
         return made
 
     def api_token(of, *scopes):
@@ -118,7 +118,7 @@ def test_who_may(stack, cast, method, path):
         else:
             parts = []
         where = re.sub(r"\{\}", lambda _: parts.pop(0), path)
-        headers = {"If-Match": "*"} if path.startswith("/api/articles/{}") and method != "GET" else {}
+        headers = {"If-Match": "*"} if path.startswith(("/api/articles/{}", "/api/users/{}")) and method != "GET" else {}
         answer = cast[who].call(method, where, body, headers=headers)
         assert str(answer.status) == expected[who], (who, method, where, answer.status, answer.body)
 

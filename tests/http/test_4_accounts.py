@@ -133,14 +133,31 @@ def test_permissions_hold_at_once(stack, person, admin):
     assert person.client.get(draft).status == 404
     where = person.where + "/permissions"
     person.client.call("PUT", where, {"permissions": ["user_admin"]}).problem(403)
-    granted = admin.call("PUT", where, {"permissions": ["audit_read", "article_edit_any"]})
+    granted = admin.call("PUT", where, {"permissions": ["audit_read", "article_edit_any"]}, headers={"If-Match": "*"})
     assert granted.status == 200 and sorted(granted.json["permissions"]) == ["article_edit_any", "audit_read"]
     assert person.client.get(draft).status == 200
-    same = admin.call("PUT", where, {"permissions": ["article_edit_any", "audit_read"]})
+    same = admin.call("PUT", where, {"permissions": ["article_edit_any", "audit_read"]}, headers={"If-Match": granted.headers["etag"]})
     assert same.status == 200 and same.headers["etag"] == granted.headers["etag"]
-    assert admin.call("PUT", where, {"permissions": []}).json["permissions"] == []
+    assert admin.call("PUT", where, {"permissions": []}, headers={"If-Match": same.headers["etag"]}).json["permissions"] == []
     assert person.client.get(draft).status == 404
     assert [kind for kind, _ in events_of(stack, person.id)][2:] == ["user.permission_granted"] * 2 + ["user.permission_revoked"] * 2
+
+
+def test_a_change_of_an_account_names_its_version(stack, person, admin):
+    """Of two who have seen the same one is told so; another password is none that anybody sees."""
+    seen = admin.get(person.where).headers["etag"]
+    name = {"username": f"{person.name}-b", "email": f"{person.name}@example.org"}
+    calls = ("PUT", person.where, name), ("PUT", person.where + "/permissions", {"permissions": ["audit_read"]}), ("DELETE", person.where, None)
+    for method, where, body in calls:
+        head = stack.head
+        admin.call(method, where, body).problem(428)
+        stale = admin.call(method, where, body, headers={"If-Match": '"v1"'})
+        assert stale.problem(412) and stale.headers["etag"] == seen and stack.head == head
+        done = admin.call(method, where, body, headers={"If-Match": seen})
+        assert done.status == (200 if body else 204)
+        if body:
+            seen = done.headers["etag"]
+            assert admin.get(person.where).headers["etag"] == seen and admin.get(person.where).json == done.json
 
 
 def test_users_see_only_themselves(stack, person, admin):
@@ -162,13 +179,13 @@ def test_a_name_changes_everywhere_at_once(stack, person):
     made = person.client.article("By kim")
     where, new = made.headers["location"], f"kimberly{stack.head}"
     assert person.client.get(where).json["author"]["username"] == person.name
-    done = person.client.call("PUT", person.where, {"username": new, "email": f"{new}@example.org"})
+    done = person.client.call("PUT", person.where, {"username": new, "email": f"{new}@example.org"}, headers={"If-Match": "*"})
     assert done.status == 200 and done.json["username"] == new
     for _ in range(40):  # by every worker
         assert stack.client().get(where).json["author"]["username"] == new
     assert person.client.call("PATCH", where, {"title": "Again"}, headers={"If-Match": "*"}).json["author"]["username"] == new
     stack.user("ann")
-    person.client.call("PUT", person.where, {"username": "ANN", "email": f"{new}@example.org"}).problem(409)
+    person.client.call("PUT", person.where, {"username": "ANN", "email": f"{new}@example.org"}, headers={"If-Match": "*"}).problem(409)
     stack.client().post("/api/auth/login", {"username": person.name, "password": person.password}).problem(401)
     person.name = new
     assert person.log_in().alive()
@@ -176,7 +193,7 @@ def test_a_name_changes_everywhere_at_once(stack, person):
 
 
 def test_api_tokens(stack, person, admin):
-    admin.call("PUT", person.where + "/permissions", {"permissions": ["article_edit_any", "audit_read"]})
+    admin.call("PUT", person.where + "/permissions", {"permissions": ["article_edit_any", "audit_read"]}, headers={"If-Match": "*"})
     where = "/api/auth/tokens"
     for body in {"name": "x"}, {"name": "x", "scopes": []}, {"name": "", "scopes": ["read"]}, {"name": "x", "scopes": ["root"]}, \
             {"name": "x", "scopes": ["read"], "expires_in": 0}, {"name": "x", "scopes": ["read"], "expires_in": 10**12}:
@@ -214,8 +231,8 @@ def test_erasure(stack, person, admin):
     """Nothing in the log, in a table, on the bus or in an export says who it was."""
     where = person.client.article("Stays").headers["location"]
     token = person.client.post("/api/auth/tokens", {"name": "t", "scopes": ["read"]}).json["token"]
-    stack.user("ann").call("DELETE", person.where).problem(404)
-    assert person.client.call("DELETE", person.where, headers={"Idempotency-Key": f"erase{stack.head}"}).status == 204
+    stack.user("ann").call("DELETE", person.where, headers={"If-Match": "*"}).problem(404)
+    assert person.client.call("DELETE", person.where, headers={"If-Match": "*", "Idempotency-Key": f"erase{stack.head}"}).status == 204
     assert not person.alive()
     refresh(stack, person.refresh).problem(401)
     stack.client(token).get("/api/articles").problem(401)
@@ -223,7 +240,7 @@ def test_erasure(stack, person, admin):
     for _ in range(20):
         assert stack.client().get(where).json["author"] == {"id": person.id, "username": None}
     admin.get(person.where).problem(410)
-    admin.call("DELETE", person.where).problem(410)
+    admin.call("DELETE", person.where, headers={"If-Match": "*"}).problem(410)
     admin.call("PUT", person.where + "/password", {"password": "long enough"}).problem(410)
     assert "clean" in stack.verify()
     assert stack.ctl("rebuild", "--check", "users").returncode == 0

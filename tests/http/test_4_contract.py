@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from test_4_accounts import Person
+
 MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
@@ -162,6 +164,18 @@ def test_prefer_respond_async(admin):
     assert admin.post("/api/articles", {"title": "Now", "content": "x"}, headers={"Prefer": "respond-asynchronously"}).status == 201
 
 
+def test_a_header_of_several_lines_is_one(stack, admin):
+    made = admin.article("Lines")
+    token = f"Host: x\r\nAuthorization: Bearer {admin.token}\r\n"
+    body = '{"title":"Two lines","content":"x"}'
+    answer = stack.raw(f"POST /api/articles HTTP/1.1\r\n{token}Content-Type: application/json\r\nPrefer: wait=1\r\n"
+                       f"Prefer: respond-async\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+    assert answer.status == 202 and answer.headers["preference-applied"] == "respond-async"
+    # Of two keys none is taken for the one that is meant.
+    stack.raw(f"DELETE {made.headers['location']} HTTP/1.1\r\n{token}If-Match: *\r\nIdempotency-Key: a\r\nIdempotency-Key: b\r\n\r\n"
+              .encode()).problem(400)
+
+
 def test_a_delete_is_repeated(admin):
     made = admin.article("Deleted once")
     headers = {**etag(made), "Idempotency-Key": f"delete-{made.json['id']}"}
@@ -207,6 +221,32 @@ def test_not_modified(stack, admin):
     assert stack.client().get("/feed.atom", headers={"If-None-Match": feed.headers["etag"]}).status == 304
 
 
+def test_a_renamed_author_is_shown_again(stack):
+    """The name is in the answer and no part of the article's version."""
+    person = Person(stack, "ren")
+    made = person.client.article("By somebody")
+    where, tag = made.headers["location"], {"If-None-Match": made.headers["etag"]}
+    for path in where, f"{where}?version=3":
+        assert person.client.get(path, headers=tag).status == 304
+    name = f"{person.name}-new"
+    assert person.client.call("PUT", person.where, {"username": name, "email": f"{name}@example.org"}, headers={"If-Match": "*"}).status == 200
+    for client in person.client, stack.client():
+        for path in where, f"{where}?version=3":
+            answer = client.get(path, headers=tag)
+            assert answer.status == 200 and answer.json["author"]["username"] == name
+            assert answer.headers["etag"] == made.headers["etag"] and "html" in answer.json
+        assert client.get(where, headers={"If-None-Match": "*"}).status == 304
+    changed = person.client.call("PATCH", where, {"title": "By the same"}, headers={"If-Match": made.headers["etag"], **MERGE})
+    assert person.client.get(f"{where}?version=3", headers=tag).json["author"]["username"] == name
+    # The same as after a while.
+    stack.sql(f"UPDATE users SET updated_at = updated_at - INTERVAL 2 MINUTE, created_at = created_at - INTERVAL 1 HOUR WHERE id = '{person.id}'")
+    other = Person(stack, "ren")
+    assert other.client.call("PUT", other.where, {"username": f"{other.name}-b", "email": f"{other.name}@example.org"},
+                             headers={"If-Match": "*"}).status == 200  # so that names are looked up again
+    assert person.client.get(where, headers={"If-None-Match": changed.headers["etag"]}).status == 304
+    stack.sql(f"UPDATE users SET updated_at = updated_at + INTERVAL 2 MINUTE, created_at = created_at + INTERVAL 1 HOUR WHERE id = '{person.id}'")
+
+
 def test_media_types(admin):
     made = admin.article("Typed")
     where = made.headers["location"]
@@ -215,6 +255,38 @@ def test_media_types(admin):
     answer = admin.call("PATCH", where, b"{}", headers={"Content-Type": "text/plain", **etag(made)})
     answer.problem(415)
     assert "application/merge-patch+json" in answer.headers["accept-patch"]
+    body = b'{"title":"a","content":"b"}'
+    for type in "application/json; charset=latin1", 'application/json;x=y; charset="utf-16"', "application/json; charset=utf-8x":
+        admin.post("/api/articles", body, headers={"Content-Type": type}).problem(415)
+    for type in "application/json; charset=UTF-8", 'application/json; charset="utf-8"', "application/json; x=y":
+        assert admin.post("/api/articles", body, headers={"Content-Type": type}).status == 201
+    answer = admin.post("/api/articles", body, headers={"Content-Encoding": "gzip"})
+    assert answer.problem(415) and answer.headers["accept-encoding"] == "identity"
+    assert admin.post("/api/articles", body, headers={"Content-Encoding": "identity"}).status == 201
+
+
+def test_a_challenge_says_what_is_wrong(stack):
+    """RFC 6750, section 3.1: nothing more where there was no token."""
+    for path in "/api/auth", "/events?topic=all":
+        none, wrong = stack.client().get(path), stack.client("x").get(path)
+        assert none.problem(401) and none.headers["www-authenticate"] == 'Bearer realm="courant"'
+        assert wrong.problem(401) and wrong.headers["www-authenticate"] == 'Bearer realm="courant", error="invalid_token"'
+
+
+def test_a_diff_cannot_be_forged(admin):
+    """A member of several lines does not look like several members."""
+    made = admin.article("One", lead="x\ntags: [\"forged\"]", tags=["real"])
+    diff = admin.get(made.headers["location"] + "/revisions/1/diff").json["diff"].splitlines()
+    assert "+lead: x" in diff and '+  tags: ["forged"]' in diff and '+tags: ["forged"]' not in diff and '+tags: ["real"]' in diff
+
+
+def test_a_feed_keeps_every_character(admin, stack):
+    import xml.etree.ElementTree as xml
+    title = f"a\rb\r\nc\td <&>\" {stack.head}"
+    admin.article(title)
+    atom = "{http://www.w3.org/2005/Atom}"
+    feed = xml.fromstring(stack.client().get("/feed.atom").body)
+    assert title in [entry.findtext(f"{atom}title") for entry in feed.findall(f"{atom}entry")]
 
 
 def test_origins(stack, admin):

@@ -62,8 +62,8 @@ def test_usage(stack):
     (lambda stack, admin, person: person.client.post("/api/auth/logout"), "session-expired"),
     (lambda stack, admin, person: person.another().client.call("DELETE", f"/api/auth/sessions/{own_id(person)}"), "session-expired"),
     (lambda stack, admin, person: admin.call("PUT", person.where + "/password", {"password": "another password"}), "session-expired"),
-    (lambda stack, admin, person: admin.call("PUT", person.where + "/permissions", {"permissions": ["audit_read"]}), None),
-    (lambda stack, admin, person: person.client.call("DELETE", person.where), "session-expired")])
+    (lambda stack, admin, person: admin.call("PUT", person.where + "/permissions", {"permissions": ["audit_read"]}, headers={"If-Match": "*"}), None),
+    (lambda stack, admin, person: person.client.call("DELETE", person.where, headers={"If-Match": "*"}), "session-expired")])
 def test_what_ends_a_stream(stack, admin, person, what, word):
     stream = Stream(stack, "/events", token=person.client.token)
     other = Stream(stack, "/events", token=stack.user("ann").token)

@@ -46,7 +46,7 @@ def positions(items):
 @pytest.fixture(scope="module")
 def auditor(stack, admin):
     person = Person(stack, "aud")
-    assert admin.call("PUT", person.where + "/permissions", {"permissions": ["audit_read"]}).status == 200
+    assert admin.call("PUT", person.where + "/permissions", {"permissions": ["audit_read"]}, headers={"If-Match": "*"}).status == 200
     return person
 
 
@@ -202,14 +202,14 @@ def test_who_may(stack, admin, auditor):
     stack.client("wrong").get("/api/events").problem(401)
     person = Person(stack, "mal")
     for permissions in [], ["article_edit_any", "article_delete_any", "link_edit_any", "user_admin"]:
-        assert admin.call("PUT", person.where + "/permissions", {"permissions": permissions}).status == 200
+        assert admin.call("PUT", person.where + "/permissions", {"permissions": permissions}, headers={"If-Match": "*"}).status == 200
         for query in "", "?limit=0", f"?user={person.id}", f"?stream=user-{person.id}":
             person.client.get(f"/api/events{query}").problem(403)
     for scopes, status in (["read", "audit_read"], 200), (["read"], 403), (["audit_read"], 403), (["read", "write"], 403):
         assert api_token(*scopes).get("/api/events").status == status, scopes
-    assert admin.call("PUT", person.where + "/permissions", {"permissions": ["audit_read"]}).status == 200
+    assert admin.call("PUT", person.where + "/permissions", {"permissions": ["audit_read"]}, headers={"If-Match": "*"}).status == 200
     assert person.client.get("/api/events").status == 200 and person.client.call("HEAD", "/api/events").body == b""
-    assert admin.call("PUT", person.where + "/permissions", {"permissions": []}).status == 200
+    assert admin.call("PUT", person.where + "/permissions", {"permissions": []}, headers={"If-Match": "*"}).status == 200
     person.client.get("/api/events").problem(403)
 
 

@@ -73,6 +73,7 @@ def web(stack, tmp_path_factory):
         # The head of the file explains the names.
         head, body = site.split("upstream", 1)
         site = head + "upstream" + body.replace(name, value)
+    site = site.replace('# "https://app.example" $http_origin;', '"https://app.example" $http_origin;')
     (folder / "courant.conf").write_text(site)
     user = "user root;" if os.geteuid() == 0 else ""
     temp = "\n".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
@@ -106,6 +107,15 @@ def test_the_first_byte_and_each_event_come_at_once(stack, admin, web, version):
         made = admin.article(f"At once {n}")
         assert stream.at(f"id: {made.position}") - sent < 2 * stack.slow
     stream.close()
+
+
+def test_origins_may_read_what_the_web_server_says(stack, web):
+    for origin, allowed in ("https://app.example", True), ("https://other.example", False):
+        answer = stack.raw(f"POST /index.html HTTP/1.1\r\nHost: x\r\nOrigin: {origin}\r\nContent-Length: 0\r\n\r\n".encode(),
+                           port=web.ports["--http1.1"])
+        answer.problem(405)
+        assert answer.headers.get("access-control-allow-origin") == (origin if allowed else None)
+        assert ("Allow" in answer.headers.get("access-control-expose-headers", "")) == allowed and "Origin" in answer.headers["vary"]
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -128,6 +128,13 @@ static void passwords_match_their_hash_only(void **state)
     assert_int_equal(password_check("correct horse", 13, hash, &err), 1);
     assert_int_equal(password_check("correct horsf", 13, hash, &err), 0);
     assert_false(password_outdated(hash, 1, 8192));
+    unsigned char data[SHA256_SIZE] = "one", salt[SHA256_SIZE] = "salt", first[SHA256_SIZE], other[SHA256_SIZE];
+    assert_int_equal(password_digest(data, salt, 1, 8192, first, &err), 0);
+    assert_int_equal(password_digest(data, salt, 1, 8192, other, &err), 0);
+    assert_memory_equal(first, other, SHA256_SIZE);
+    salt[0] = 'S';
+    assert_int_equal(password_digest(data, salt, 1, 8192, other, &err), 0);
+    assert_memory_not_equal(first, other, SHA256_SIZE);
     assert_true(password_outdated(hash, 2, 8192));
 }
 
