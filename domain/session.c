@@ -109,6 +109,24 @@ static int token_find(struct sql *db, struct arena *arena, const char *text, str
     return 0;
 }
 
+int session_check(struct sql *db, struct arena *arena, struct actor *actor, struct err *err)
+{
+    struct sql_rows rows;
+    char now[CLOCK_TEXT];
+    clock_sql(clock_now(), now);
+    if (actor->scopes == NULL)
+        return session_find(db, arena, actor, err);
+    if (sql_select(db, arena,
+                   "SELECT u.permissions FROM api_tokens AS t JOIN users AS u ON u.id = t.user_id WHERE t.id = ? AND "
+                   "t.user_id = ? AND (t.expires_at IS NULL OR t.expires_at > ?) AND u.erased_at IS NULL",
+                   SQL_ARGS(SQL_TEXT(actor->session_id), SQL_TEXT(actor->user_id), SQL_TEXT(now)), &rows, err) != 0)
+        return -1;
+    if (rows.count != 1)
+        return over(err);
+    actor->permissions = both(arena, SQL_CELL(&rows, 0, 0).data, actor->scopes);
+    return 0;
+}
+
 int identify(struct sql *db, struct keys *keys, struct arena *arena, const char *token, struct actor *actor,
              struct err *err)
 {

@@ -59,6 +59,9 @@ int identify(struct sql *db, struct keys *keys, struct arena *arena, const char 
 /* The name and the permissions that the user of this session has now; ERR_DENIED where it is over. */
 int session_find(struct sql *db, struct arena *arena, struct actor *actor, struct err *err);
 
+/* The same, of a session or an API token: what identify said before, as it is now. */
+int session_check(struct sql *db, struct arena *arena, struct actor *actor, struct err *err);
+
 /* Whose sessions an event ends, or gives other permissions: that one, or all but the spared one. NULL: none. */
 struct ending {
     const char *user_id, *session_id, *spared;

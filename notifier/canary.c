@@ -5,6 +5,7 @@
 #include "base/listen.h"
 #include "base/log.h"
 #include "events/publisher.h"
+#include "sql/migrate.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,19 +23,20 @@ enum { ARENA_LIMIT = 128 * 1024 * 1024 };
 
 struct perch {
     const struct conf *conf;
+    const char *key;
     struct sql *db;
     struct bus *bus;
     struct lane *lane;
     struct arena *arena;
 };
 
-struct perch *perch_new(const struct conf *conf)
+struct perch *perch_new(const struct conf *conf, const char *key)
 {
     struct perch *perch = calloc(1, sizeof *perch);
     struct err err;
     if (perch == NULL)
         return NULL;
-    *perch = (struct perch){.conf = conf, .lane = lane_new(false), .arena = arena_new(ARENA_LIMIT)};
+    *perch = (struct perch){.conf = conf, .key = key, .lane = lane_new(false), .arena = arena_new(ARENA_LIMIT)};
     if (perch->lane != NULL && perch->arena != NULL && bus_open(&perch->bus, conf, &err) == 0)
         return perch;
     perch_free(&perch);
@@ -54,12 +56,25 @@ void perch_free(struct perch **perch)
     sql_thread_end();
 }
 
+static int connected(struct perch *perch, struct err *err)
+{
+    arena_reset(perch->arena);
+    return perch->db != NULL ? 0 : sql_open(&perch->db, perch->conf, err);
+}
+
+int perch_migrated(struct perch *perch, bool *migrated, struct err *err)
+{
+    int applied;
+    if (connected(perch, err) != 0 || migrations_applied(perch->db, perch->arena, &applied, err) != 0)
+        return -1;
+    *migrated = applied >= migrations_built();
+    return 0;
+}
+
 int perch_look(struct perch *perch, int64_t *head, struct err *err)
 {
     struct log_head found;
-    arena_reset(perch->arena);
-    if ((perch->db == NULL && sql_open(&perch->db, perch->conf, err) != 0) ||
-        eventlog_head(perch->db, perch->arena, &found, err) != 0)
+    if (connected(perch, err) != 0 || eventlog_head(perch->db, perch->arena, &found, err) != 0)
         return -1;
     *head = found.position;
     return 0;
@@ -78,11 +93,13 @@ static int failed(struct err *err, const char *what)
     return fail(err, ERR_UNAVAILABLE, "canary: %s: %s", what, strerror(errno));
 }
 
-static int send_request(const struct flight *flight, int64_t after, struct err *err)
+static int send_request(const struct flight *flight, const char *key, int64_t after, struct err *err)
 {
-    char text[200];
-    int len = snprintf(text, sizeof text, "GET /events?topic=canary&after=%" PRId64 " HTTP/1.1\r\nHost: canary\r\n\r\n",
-                       after);
+    char text[240];
+    int len =
+        snprintf(text, sizeof text,
+                 "GET /events?topic=canary&after=%" PRId64 " HTTP/1.1\r\nHost: canary\r\n" CANARY_HEADER ": %s\r\n\r\n",
+                 after, key);
     return send(flight->fd, text, (size_t)len, MSG_NOSIGNAL) == len ? 0 : failed(err, "asking for a stream");
 }
 
@@ -153,7 +170,7 @@ static int fly(struct perch *perch, struct flight *flight, int64_t *position, st
 {
     char frame[48];
     int64_t head;
-    if (perch_look(perch, &head, err) != 0 || send_request(flight, head, err) != 0 ||
+    if (perch_look(perch, &head, err) != 0 || send_request(flight, perch->key, head, err) != 0 ||
         await_text(flight, "retry:", err) != 0 || append(perch->db, perch->arena, position, err) != 0)
         return -1;
     publish(perch, *position);

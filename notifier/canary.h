@@ -11,9 +11,16 @@
 
 struct perch;
 
-/* NULL when there is no memory. Use it, and free it, in one thread. */
-struct perch *perch_new(const struct conf *conf);
+/* In hexadecimal, of the process: who knows it comes in beside the clients, and takes no place from them. */
+enum { CANARY_KEY = 32 };
+#define CANARY_HEADER "courant-canary"
+
+/* key: of CANARY_KEY characters; it must last. NULL when there is no memory. Use it, and free it, in one thread. */
+struct perch *perch_new(const struct conf *conf, const char *key);
 void perch_free(struct perch **perch);
+
+/* Whether the database is as new as the program. */
+int perch_migrated(struct perch *perch, bool *migrated, struct err *err);
 
 /* How far the log is. */
 int perch_look(struct perch *perch, int64_t *head, struct err *err);

@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HELPERS = 2 };
+/* The first is for what is no event. */
+enum { HELPERS = 3 };
 
 struct helper {
     struct history *history;
@@ -59,6 +60,31 @@ static struct chunk *keep(struct chunk *chunk)
 {
     atomic_fetch_add_explicit(&chunk->references, 1, memory_order_relaxed);
     return chunk;
+}
+
+/* The actor's texts are copied into one block. */
+static bool keep_actor(struct identity *identity, const struct actor *actor)
+{
+    size_t id = strlen(actor->user_id) + 1, session = strlen(actor->session_id) + 1;
+    size_t permissions = strlen(actor->permissions) + 1, scopes = actor->scopes != NULL ? strlen(actor->scopes) + 1 : 0;
+    char *at = identity->texts = malloc(id + session + permissions + scopes);
+    if (at == NULL)
+        return false;
+    identity->actor = (struct actor){.user_id = memcpy(at, actor->user_id, id),
+                                     .session_id = memcpy(at + id, actor->session_id, session),
+                                     .permissions = memcpy(at + id + session, actor->permissions, permissions),
+                                     .expires = actor->expires};
+    if (scopes > 0)
+        identity->actor.scopes = memcpy(at + id + session + permissions, actor->scopes, scopes);
+    return true;
+}
+
+struct identity *identity_new(const struct actor *actor)
+{
+    struct identity *identity = calloc(1, sizeof *identity);
+    if (identity != NULL && !keep_actor(identity, actor))
+        identity_free(&identity);
+    return identity;
 }
 
 void identity_free(struct identity **identity)
@@ -176,7 +202,7 @@ void history_ask(struct history *history, struct wish *wish)
         history->others_end = &wish->next;
     }
     history->waiting++;
-    pthread_cond_signal(&history->asked);
+    pthread_cond_broadcast(&history->asked); /* not all of them take all kinds */
     pthread_mutex_unlock(&history->lock);
 }
 
@@ -231,6 +257,15 @@ static struct wish *take_other(struct history *history)
     return wish;
 }
 
+static bool find_work(struct helper *helper, struct wish **other, const struct wish **wish)
+{
+    if (helper == helper->history->helpers)
+        *other = take_other(helper->history);
+    else
+        *wish = next_above(helper->history);
+    return *other != NULL || *wish != NULL;
+}
+
 /* Waits for work: another wish, or range becomes what is to be read. False when it is time to end. */
 static bool next_work(struct helper *helper, struct wish **other, struct range *range)
 {
@@ -238,7 +273,7 @@ static bool next_work(struct helper *helper, struct wish **other, struct range *
     const struct wish *wish = NULL;
     *other = NULL;
     pthread_mutex_lock(&history->lock);
-    while (!history->ending && (*other = take_other(history)) == NULL && (wish = next_above(history)) == NULL)
+    while (!history->ending && !find_work(helper, other, &wish))
         pthread_cond_wait(&history->asked, &history->lock);
     bool goes_on = !history->ending;
     if (wish != NULL) {

@@ -1,7 +1,8 @@
 /*
  * What the loops ask of servers, and never wait for: old events, in chunks that all clients share; who a token stands
  * for; how far the log goes. Helper threads with connections of their own find it; the answer goes back to the loop
- * that asked.
+ * that asked. One of them is not for events, so that whoever comes is not behind those who catch up, nor the other way
+ * round where a database hangs.
  *
  * Old events are read from the bus, or from the log where the bus does not have them. Of the wishes for events the one
  * next above the chunk that was read last is granted first, from the lowest again when there is none, and with it all
@@ -36,12 +37,14 @@ struct identity {
     char detail[96]; /* of a refusal */
 };
 
+/* Of this actor, whose texts are copied; NULL when there is no memory. */
+struct identity *identity_new(const struct actor *actor);
 void identity_free(struct identity **identity);
 
 struct loop;
 struct stream;
 
-enum wish_kind { WISH_EVENTS, WISH_IDENTITY, WISH_HEAD, WISH_READY }; /* the last: see watch.h */
+enum wish_kind { WISH_EVENTS, WISH_IDENTITY, WISH_SESSION, WISH_HEAD, WISH_READY }; /* the last: see watch.h */
 
 /* One client's, who may have gone by then. */
 struct wish {
@@ -52,7 +55,7 @@ struct wish {
     int64_t after, upto;       /* events: the first that is wanted is after + 1; upto: the last that may be given */
     struct chunk *chunk;       /* events: it has after + 1 */
     char *token;               /* identity; wiped when the wish is freed */
-    struct identity *identity; /* found; goes to whoever takes it */
+    struct identity *identity; /* found; goes to whoever takes it. session: whose it is, and how that is now */
     int64_t head;              /* found */
     char detail[240];          /* ready: a JSON text; failed: why */
     struct wish *next;

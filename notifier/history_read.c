@@ -149,42 +149,24 @@ struct chunk *reader_read(struct reader *reader, const struct range *range, bool
     return chunk;
 }
 
-/* The actor's texts move from the arena into one block. */
-static bool keep_actor(struct identity *identity, const struct actor *actor)
-{
-    size_t id = strlen(actor->user_id) + 1, session = strlen(actor->session_id) + 1;
-    size_t permissions = strlen(actor->permissions) + 1, scopes = actor->scopes != NULL ? strlen(actor->scopes) + 1 : 0;
-    char *at = identity->texts = malloc(id + session + permissions + scopes);
-    if (at == NULL)
-        return false;
-    identity->actor = (struct actor){.user_id = memcpy(at, actor->user_id, id),
-                                     .session_id = memcpy(at + id, actor->session_id, session),
-                                     .permissions = memcpy(at + id + session, actor->permissions, permissions),
-                                     .expires = actor->expires};
-    if (scopes > 0)
-        identity->actor.scopes = memcpy(at + id + session + permissions, actor->scopes, scopes);
-    return true;
-}
-
 static void find_identity(struct reader *reader, struct wish *wish)
 {
-    struct actor actor;
+    struct actor actor = wish->identity != NULL ? wish->identity->actor : ANONYMOUS;
     struct err err;
-    struct identity *identity = wish->identity = calloc(1, sizeof *identity);
+    int status = connected(reader, &err);
+    if (status == 0 && wish->kind == WISH_SESSION)
+        status = session_check(reader->db, reader->arena, &actor, &err);
+    else if (status == 0)
+        status = identify(reader->db, reader->keys, reader->arena, wish->token, &actor, &err);
+    struct identity *identity = status == 0 ? identity_new(&actor) : calloc(1, sizeof *identity);
+    identity_free(&wish->identity);
+    wish->identity = identity;
+    if (status != 0 && err.kind != ERR_DENIED)
+        log_warning("asking who a client is: %s", err.text);
     if (identity == NULL)
         return;
-    int status = connected(reader, &err);
-    if (status == 0)
-        status = identify(reader->db, reader->keys, reader->arena, wish->token, &actor, &err);
-    identity->outcome = IDENTITY_UNKNOWN;
-    if (status == 0 && keep_actor(identity, &actor)) {
-        identity->outcome = IDENTITY_FOUND;
-    } else if (status != 0 && err.kind == ERR_DENIED) {
-        identity->outcome = IDENTITY_REFUSED;
-        snprintf(identity->detail, sizeof identity->detail, "%.95s", err.text);
-    } else if (status != 0) {
-        log_warning("asking who a client is: %s", err.text);
-    }
+    identity->outcome = status == 0 ? IDENTITY_FOUND : err.kind == ERR_DENIED ? IDENTITY_REFUSED : IDENTITY_UNKNOWN;
+    snprintf(identity->detail, sizeof identity->detail, "%.95s", status != 0 ? err.text : "");
 }
 
 static void find_head(struct reader *reader, struct wish *wish)
@@ -201,7 +183,7 @@ static void find_head(struct reader *reader, struct wish *wish)
 void reader_answer(struct reader *reader, struct wish *wish)
 {
     arena_reset(reader->arena);
-    if (wish->kind == WISH_IDENTITY)
+    if (wish->kind == WISH_IDENTITY || wish->kind == WISH_SESSION)
         find_identity(reader, wish);
     else
         find_head(reader, wish);

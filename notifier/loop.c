@@ -62,14 +62,21 @@ static void fan_soon(struct loop *loop)
     }
 }
 
-/* A client whose session goes on comes back, and is asked anew what it may. */
+/*
+ * A client whose session goes on comes back, and is asked anew what it may. So does one that was identified and waits
+ * for something else: what was found of it is no longer true.
+ */
 static void end_streams(struct loop *loop, const struct record *record)
 {
     for (struct stream *stream = loop->streams, *next; stream != NULL; stream = next) {
         next = stream->next;
-        if (!stream->streaming || !record_ends(record, stream_reader(stream)))
+        if (!record_ends(record, stream_reader(stream)))
             continue;
-        if (record->ending.over) {
+        if (stream->asking) {
+            stream->identity->outcome = IDENTITY_UNKNOWN;
+        } else if (!stream->streaming) {
+            continue;
+        } else if (record->ending.over) {
             count_add(&loop->counters, COUNT_EXPIRED, 1);
             stream_dismiss(stream, REQUEST_EXPIRED);
         } else {
@@ -107,10 +114,8 @@ static void take_records(struct loop *loop, struct records *records)
         if (record->ending.user_id != NULL)
             end_streams(loop, record);
     }
-    if (records->count > 0) {
-        atomic_store(&loop->reached_at, records->items[records->count - 1]->recorded_at);
+    if (records->count > 0)
         atomic_store(&loop->reached, hub_last(loop->hub));
-    }
     free(records->items);
     *records = (struct records){0};
 }

@@ -37,9 +37,8 @@ struct loop {
     bool runs;
 
     struct counters counters;
-    atomic_size_t clients;          /* connections, also those on their way to it */
-    atomic_int_fast64_t reached;    /* the last position that it was handed; -1: none yet */
-    atomic_int_fast64_t reached_at; /* when that was recorded (a moment) */
+    atomic_size_t clients;       /* connections, also those on their way to it */
+    atomic_int_fast64_t reached; /* the last position that it was handed; -1: none yet */
 
     pthread_mutex_t lock; /* of the inbox, that is all below */
     pthread_cond_t taken;

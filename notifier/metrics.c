@@ -90,7 +90,8 @@ void metrics_text(struct server *server, struct buf *buf)
     whole(buf, "history_bytes", "Memory of old events that were read.", (int64_t)history.bytes);
     whole(buf, "history_waiting", "What clients wait for from the bus, the log or the accounts.",
           (int64_t)history.waiting);
-    whole(buf, "canaries_total", "Canaries that have come back.", watch.canaries);
+    head(buf, "canaries_total", "counter", "Canaries that have come back.");
+    buf_printf(buf, PREFIX "canaries_total %" PRIu64 "\n", (uint64_t)watch.canaries);
     seconds(buf, "canary_seconds", "How long the last canary flew.", watch.canary_us > 0 ? watch.canary_us : 0);
     seconds(buf, "start_time_seconds", "When it started, since 1970.", server->started);
     counters(server, &history, buf);

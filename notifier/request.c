@@ -7,6 +7,7 @@
 #include "http/auth.h"
 #include "http/finish.h"
 #include "http/head.h"
+#include "notifier/canary.h"
 #include "notifier/server.h"
 
 #include <inttypes.h>
@@ -53,11 +54,18 @@ static void say(struct stream *stream, const struct buf *buf)
         log_error("no memory for an answer");
 }
 
+static bool asks_for_head(const struct turn *turn)
+{
+    return strcmp(turn->request.method, "HEAD") == 0;
+}
+
 /* One answer and the end. */
 static void send_response(struct turn *turn)
 {
     struct buf buf;
     struct http_response *response = &turn->response;
+    const struct hub *hub = turn->stream->loop->hub;
+    response->position = hub != NULL ? hub_last(hub) : -1;
     http_finish(response, &turn->request, conf_of(turn->stream));
     struct str headers = buf_str(&response->headers);
     buf_init(&buf, turn->stream->loop->arena);
@@ -66,7 +74,7 @@ static void send_response(struct turn *turn)
     if (response->status != 204)
         buf_printf(&buf, "Content-Length: %zu\r\n", response->body.len);
     buf_puts(&buf, "\r\n");
-    if (strcmp(turn->request.method, "HEAD") != 0)
+    if (!asks_for_head(turn))
         buf_add(&buf, response->body.data, response->body.len);
     say(turn->stream, &buf);
     turn->stream->closing = true;
@@ -76,6 +84,12 @@ static void refuse(struct turn *turn, int status, const char *detail, const stru
 {
     http_send_problem(&turn->response, &turn->request, status, detail, faults);
     send_response(turn);
+}
+
+static void refuse_request(struct turn *turn, int status, const char *detail, const struct faults *faults)
+{
+    count(turn->stream, COUNT_REFUSED_REQUEST);
+    refuse(turn, status, detail, faults);
 }
 
 static void begin_text(struct buf *buf, struct turn *turn, int64_t position)
@@ -97,31 +111,14 @@ static void begin_text(struct buf *buf, struct turn *turn, int64_t position)
 static void send_later(struct turn *turn, unsigned least, unsigned spread)
 {
     struct buf buf;
-    begin_text(&buf, turn, -1);
-    buf_printf(&buf, "retry: %u\n\n", request_retry(least, spread));
+    begin_text(&buf, turn, turn->stream->loop->hub != NULL ? hub_last(turn->stream->loop->hub) : -1);
+    if (!asks_for_head(turn))
+        buf_printf(&buf, "retry: %u\n\n", request_retry(least, spread));
     say(turn->stream, &buf);
     turn->stream->closing = true;
 }
 
-/* A request of which no more is known than that it was for a stream. */
-static void plain_turn(struct turn *turn, struct stream *stream)
-{
-    *turn = (struct turn){.stream = stream};
-    turn->request = (struct http_request){
-        .method = "GET", .target = "/events", .header = http_head_field, .arena = stream->loop->arena};
-    static struct http_head none;
-    turn->request.header_source = &none;
-    http_response_init(&turn->response, stream->loop->arena);
-}
-
-void request_send_later(struct stream *stream)
-{
-    struct turn turn;
-    plain_turn(&turn, stream);
-    count(stream, COUNT_REFUSED_TEMPORARY);
-    send_later(&turn, RETRY_LEAST_MS, RETRY_SPREAD_MS);
-}
-
+/* A temporary refusal. */
 static void later(struct turn *turn)
 {
     count(turn->stream, COUNT_REFUSED_TEMPORARY);
@@ -151,7 +148,7 @@ static bool find_cursor(struct turn *turn, struct faults *faults)
     else if ((last == NULL || *last == '\0') && after != NULL && !read_position(after, &stream->cursor))
         fault_add(faults, "?after", "must be a log position");
     if (faults->count > 0)
-        refuse(turn, 422, "The position has faults; errors names each of them.", faults);
+        refuse_request(turn, 422, "The position has faults; errors names each of them.", faults);
     return faults->count == 0;
 }
 
@@ -186,7 +183,7 @@ static bool find_topics(struct turn *turn)
         else if (!topic_read(text, &topics[count]))
             fault_add(&faults, "?topic", arena_printf(stream->loop->arena, "is no topic; there are %s", TOPIC_NAMES));
     if (faults.count > 0) {
-        refuse(turn, 422, "The query has faults; errors names each of them.", &faults);
+        refuse_request(turn, 422, "The query has faults; errors names each of them.", &faults);
         return false;
     }
     for (size_t i = 0; i < count; i++)
@@ -247,6 +244,13 @@ static bool identify_client(struct turn *turn)
         send_response(turn);
         return false;
     }
+    /* A browser forgets the access cookie when its time is over: whoever could have another is not nobody. */
+    if (credentials.token == NULL && http_own_cookie(&turn->request, REFRESH_COOKIE) != NULL) {
+        count(turn->stream, COUNT_REFUSED_CREDENTIALS);
+        http_refuse_credentials(&turn->response, &turn->request, &credentials, "The access token is over: refresh it.");
+        send_response(turn);
+        return false;
+    }
     if (credentials.token == NULL)
         return true;
     if (turn->stream->identity == NULL) {
@@ -254,6 +258,19 @@ static bool identify_client(struct turn *turn)
         return false;
     }
     return admit(turn, &credentials);
+}
+
+/* What the proxies say of whom they ask for: all lines, for some add one of their own. */
+static const char *forwarded_for(const struct turn *turn)
+{
+    const struct http_head *head = turn->request.header_source;
+    struct buf buf;
+    buf_init(&buf, turn->request.arena);
+    for (size_t i = 0; i < head->count; i++)
+        if (strcmp(head->fields[i].name, "x-forwarded-for") == 0)
+            buf_printf(&buf, "%s%s", buf.len > 0 ? ", " : "", head->fields[i].value);
+    buf_add(&buf, "", 1);
+    return buf.failed || buf.len == 1 ? NULL : buf.data;
 }
 
 /* Where it sits, or it is told to come back. */
@@ -264,8 +281,12 @@ static bool take_place(struct turn *turn)
                                             [PLACE_NONE_OF_ADDRESS] = COUNT_REFUSED_ADDRESS,
                                             [PLACE_NO_MEMORY] = COUNT_REFUSED_TEMPORARY};
     struct stream *stream = turn->stream;
-    const char *forwarded = http_header(&turn->request, "x-forwarded-for");
-    stream->address = address_behind(&stream->address, forwarded, &conf_of(stream)->notifier_networks);
+    const char *canary = http_header(&turn->request, CANARY_HEADER);
+    /* Ours: it must not take the place of a client, nor find none. */
+    if (canary != NULL && strlen(canary) == CANARY_KEY &&
+        crypt_same(canary, stream->loop->server->canary_key, CANARY_KEY))
+        return true;
+    stream->address = address_behind(&stream->address, forwarded_for(turn), &conf_of(stream)->notifier_networks);
     enum place place =
         places_take(stream->loop->server->places, conf_of(stream), stream_reader(stream)->user_id, &stream->address);
     stream->counted = place == PLACE_FREE;
@@ -291,7 +312,7 @@ static void begin_stream(struct turn *turn, bool reset)
     if (reset)
         stream->cursor = hub_last(stream->loop->hub);
     begin_text(&buf, turn, stream->cursor);
-    if (strcmp(turn->request.method, "HEAD") == 0) {
+    if (asks_for_head(turn)) {
         say(stream, &buf);
         stream->closing = true;
         return;
@@ -313,8 +334,10 @@ static void begin_stream(struct turn *turn, bool reset)
 static void answer_method(struct turn *turn)
 {
     bool options = strcmp(turn->request.method, "OPTIONS") == 0;
-    if (!options)
+    if (!options) {
+        count(turn->stream, COUNT_REFUSED_REQUEST);
         http_send_problem(&turn->response, &turn->request, 405, "This path does not take this method.", NULL);
+    }
     http_add_header(&turn->response, "Allow", "GET, HEAD, OPTIONS");
     turn->response.status = options ? 204 : 405;
     send_response(turn);
@@ -339,20 +362,18 @@ static void answer_events(struct turn *turn)
 
 /* ---- status ---- */
 
-void request_send_ready(struct stream *stream, const struct wish *wish)
-{
-    struct turn turn;
-    plain_turn(&turn, stream);
-    if (wish->failed)
-        http_send_problem(&turn.response, &turn.request, 503, wish->detail, NULL);
-    else
-        http_send_json(&turn.response, 200, str_of(wish->detail));
-    send_response(&turn);
-}
-
 static void answer_ready(struct turn *turn)
 {
     struct stream *stream = turn->stream;
+    if (stream->ready != NULL && !stream->ready->failed) {
+        http_send_json(&turn->response, 200, str_of(stream->ready->detail));
+        send_response(turn);
+        return;
+    }
+    if (stream->ready != NULL) {
+        refuse(turn, 503, stream->ready->detail, NULL);
+        return;
+    }
     struct wish *wish = stream->loop->hub != NULL ? wish_new(WISH_READY, stream->loop, stream, NULL) : NULL;
     if (wish == NULL) {
         refuse(turn, 503, "The log cannot be followed yet.", NULL);
@@ -395,6 +416,13 @@ static const struct path {
 static void answer(struct turn *turn)
 {
     const struct http_request *request = &turn->request;
+    if (turn->stream->overdue) {
+        if (turn->stream->status)
+            refuse(turn, 503, "What this asks for does not answer.", NULL);
+        else
+            later(turn);
+        return;
+    }
     for (size_t i = 0; i < sizeof PATHS / sizeof PATHS[0]; i++) {
         if (PATHS[i].status != turn->stream->status || request->segment_count != 1 ||
             !str_is(request->segments[0], PATHS[i].name))
@@ -405,7 +433,7 @@ static void answer(struct turn *turn)
             PATHS[i].answer(turn);
         return;
     }
-    refuse(turn, 404, "There is nothing at this path.", NULL);
+    refuse_request(turn, 404, "There is nothing at this path.", NULL);
 }
 
 /* Whether one of our proxies says that it was asked over https. */

@@ -11,18 +11,13 @@
 
 /*
  * The head, whole. Leaves the stream streaming, or closing with text to send, or asking: then it is to be answered
- * again when its wish is granted.
+ * again when its wish is granted, or with `overdue` when that takes too long. A temporary refusal is 200, retry and the
+ * end: EventSource gives up for ever on any other status.
  */
 void request_answer(struct stream *stream, const char *head, size_t len);
 
 /* 400: the head is longer than HEAD_MOST. */
 void request_refuse_size(struct stream *stream);
-
-/* 200, retry and the end: EventSource gives up for ever on any other status. */
-void request_send_later(struct stream *stream);
-
-/* The answer to /readyz, by a wish for it. */
-void request_send_ready(struct stream *stream, const struct wish *wish);
 
 /* Milliseconds: at least so many, and up to spread more at random. */
 unsigned request_retry(unsigned least, unsigned spread);

@@ -2,6 +2,7 @@
 #include "notifier/server.h"
 
 #include "base/clock.h"
+#include "base/crypt.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -13,7 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ACCEPTS = 64 };
+/* BESIDES: connections that are no streams, or not yet, beyond those that may be. */
+enum { ACCEPTS = 64, BESIDES = 1000, AGAIN_US = 100000, COMPLAIN_US = 10000000, LAST_RESORT_S = 4 };
 
 const struct conf *server_conf(const struct server *server)
 {
@@ -71,6 +73,29 @@ static void prepare(const struct server *server, int fd)
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
 }
 
+/* Those that wait stay in the backlog until there is room again. */
+static void pause_accepting(struct server *server, const char *why)
+{
+    const struct timeval again = {0, AGAIN_US};
+    int64_t now = clock_steady();
+    if (server->complained == 0 || now - server->complained > COMPLAIN_US) {
+        log_error("no more clients for now: %s", why);
+        server->complained = now;
+    }
+    event_del(&server->connection);
+    event_del(&server->status_connection);
+    evtimer_add(&server->again, &again);
+}
+
+static void on_again(evutil_socket_t fd, short what, void *context)
+{
+    (void)fd;
+    (void)what;
+    struct server *server = context;
+    event_add(&server->connection, NULL);
+    event_add(&server->status_connection, NULL);
+}
+
 /* False: there is nobody more. */
 static bool accept_one(struct server *server, int listen_fd, bool status)
 {
@@ -78,11 +103,8 @@ static bool accept_one(struct server *server, int listen_fd, bool status)
     socklen_t len = sizeof peer;
     int fd = accept4(listen_fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
-        /* Out of descriptors: those that wait stay in the backlog until one is free. */
-        if (errno == EMFILE || errno == ENFILE) {
-            log_error("accepting a client: %s", strerror(errno));
-            usleep(10000);
-        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+            pause_accepting(server, strerror(errno));
         return false;
     }
     struct newcomer *newcomer = malloc(sizeof *newcomer);
@@ -101,8 +123,16 @@ static void on_connection(evutil_socket_t fd, short what, void *context)
 {
     (void)what;
     struct server *server = context;
-    for (int i = 0; i < ACCEPTS && accept_one(server, fd, fd == server->status_fd); i++)
-        ;
+    bool status = fd == server->status_fd;
+    size_t most = (size_t)server_conf(server)->notifier_clients + BESIDES;
+    for (int i = 0; i < ACCEPTS; i++) {
+        if (!status && server_clients(server) >= most) {
+            pause_accepting(server, "there are too many connections");
+            return;
+        }
+        if (!accept_one(server, fd, status))
+            return;
+    }
 }
 
 /* ---- what the source brings ---- */
@@ -152,7 +182,8 @@ static bool needs_start(const struct conf *a, const struct conf *b)
            strcmp(a->nats_url, b->nats_url) != 0 || strcmp(a->nats_stream, b->nats_stream) != 0 ||
            strcmp(a->nats_subject, b->nats_subject) != 0 || strcmp(a->notifier_listen, b->notifier_listen) != 0 ||
            strcmp(a->notifier_status_listen, b->notifier_status_listen) != 0 ||
-           strcmp(a->features_articles, b->features_articles) != 0 || a->notifier_loops != b->notifier_loops ||
+           strcmp(a->features_articles, b->features_articles) != 0 ||
+           strcmp(a->features_accounts, b->features_accounts) != 0 || a->notifier_loops != b->notifier_loops ||
            a->notifier_history_memory != b->notifier_history_memory;
 }
 
@@ -182,15 +213,17 @@ static void on_reload(evutil_socket_t fd, short what, void *context)
 
 static int run_loops(struct server *server, struct err *err)
 {
-    struct event connection, status_connection, term, interrupt, hangup;
+    struct event term, interrupt, hangup;
     struct loop *first = server->loops[0];
-    event_assign(&connection, first->base, server->listen_fd, EV_READ | EV_PERSIST, on_connection, server);
-    event_assign(&status_connection, first->base, server->status_fd, EV_READ | EV_PERSIST, on_connection, server);
+    event_assign(&server->connection, first->base, server->listen_fd, EV_READ | EV_PERSIST, on_connection, server);
+    event_assign(&server->status_connection, first->base, server->status_fd, EV_READ | EV_PERSIST, on_connection,
+                 server);
+    evtimer_assign(&server->again, first->base, on_again, server);
     evsignal_assign(&term, first->base, SIGTERM, on_end, server);
     evsignal_assign(&interrupt, first->base, SIGINT, on_end, server);
     evsignal_assign(&hangup, first->base, SIGHUP, on_reload, server);
-    int status = event_add(&connection, NULL) | event_add(&status_connection, NULL) | evsignal_add(&term, NULL) |
-                 evsignal_add(&interrupt, NULL) | evsignal_add(&hangup, NULL);
+    int status = event_add(&server->connection, NULL) | event_add(&server->status_connection, NULL) |
+                 evsignal_add(&term, NULL) | evsignal_add(&interrupt, NULL) | evsignal_add(&hangup, NULL);
     if (status != 0)
         fail(err, ERR_INTERNAL, "the event loop failed");
     for (size_t i = 1; i < server->loop_count && status == 0; i++)
@@ -201,8 +234,9 @@ static int run_loops(struct server *server, struct err *err)
         loop_end(server->loops[i]);
         loop_join(server->loops[i]);
     }
-    event_del(&connection);
-    event_del(&status_connection);
+    event_del(&server->connection);
+    event_del(&server->status_connection);
+    event_del(&server->again);
     evsignal_del(&term);
     evsignal_del(&interrupt);
     evsignal_del(&hangup);
@@ -236,8 +270,28 @@ static int start(struct server *server, struct err *err)
     return source_start(&server->source, conf, server->withdrawn, &sink, err);
 }
 
+/* A thread that waits for a server that hangs would hold the process for as long. Nothing here is lost with it. */
+static void *last_resort(void *context)
+{
+    (void)context;
+    sleep(LAST_RESORT_S);
+    log_warning("ended without waiting for a server that does not answer");
+    _exit(0);
+}
+
+static void limit_stop(void)
+{
+    pthread_t thread;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, NULL);
+    if (pthread_create(&thread, NULL, last_resort, NULL) == 0)
+        pthread_detach(thread);
+}
+
 static void stop(struct server *server)
 {
+    limit_stop();
     source_end(server->source);
     for (size_t i = 0; i < server->loop_count; i++)
         loop_close(server->loops[i]);
@@ -269,6 +323,9 @@ int server_run(const struct conf *conf, const char *path, int listen_fd, int sta
         log_error("no memory");
         return 1;
     }
+    unsigned char random[CANARY_KEY / 2];
+    crypt_random(random, sizeof random);
+    hex_encode(random, sizeof random, server.canary_key);
     settings->conf = *conf;
     atomic_init(&server.settings, settings);
     if (start(&server, &err) == 0)

@@ -4,6 +4,7 @@
 #ifndef COURANT_NOTIFIER_SERVER_H
 #define COURANT_NOTIFIER_SERVER_H
 
+#include "notifier/canary.h"
 #include "notifier/loop.h"
 #include "notifier/places.h"
 #include "notifier/source.h"
@@ -28,6 +29,10 @@ struct server {
     struct loop *loops[LOOPS_MOST];
     size_t loop_count;
     int listen_fd, status_fd;
+    struct event connection, status_connection;
+    struct event again; /* while no more are taken in: when to try */
+    int64_t complained; /* clock_steady: when the log was told why */
+    char canary_key[CANARY_KEY + 1];
     int64_t started; /* a moment */
     bool ending;
 };

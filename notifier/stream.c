@@ -16,7 +16,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { PIECES = 128, WRITES_A_TURN = 4, REQUEST_US = 10000000 };
+enum {
+    PIECES = 128,
+    WRITES_A_TURN = 4,
+    REQUEST_US = 10000000,
+    ANSWER_US = 6000000,
+    CHECK_US = 2000000, /* where no event tells of a session's end */
+};
 
 /* What one write is to send. */
 struct load {
@@ -265,14 +271,12 @@ void stream_pump(struct stream *stream)
 
 bool stream_say(struct stream *stream, const char *text, size_t len)
 {
-    if (stream->text != NULL)
-        return true;
-    stream->text = malloc(len);
-    if (stream->text == NULL)
+    char *whole = realloc(stream->text, stream->text_len + len);
+    if (whole == NULL)
         return false;
-    memcpy(stream->text, text, len);
-    stream->text_len = len;
-    stream->text_sent = 0;
+    memcpy(whole + stream->text_len, text, len);
+    stream->text = whole;
+    stream->text_len += len;
     return true;
 }
 
@@ -414,6 +418,14 @@ bool stream_new(struct loop *loop, int fd, const struct address *address, bool s
     return true;
 }
 
+/* Whoever grants it finds nobody. */
+static void forget_wish(struct wish **wish)
+{
+    if (*wish != NULL)
+        (*wish)->client = NULL;
+    *wish = NULL;
+}
+
 void stream_end(struct stream *stream)
 {
     struct loop *loop = stream->loop;
@@ -429,8 +441,8 @@ void stream_end(struct stream *stream)
     if (stream->counted)
         places_give_back(loop->server->places, stream_reader(stream)->user_id, &stream->address);
     atomic_fetch_sub(&loop->clients, 1);
-    if (stream->wish != NULL)
-        stream->wish->client = NULL;
+    forget_wish(&stream->wish);
+    forget_wish(&stream->check);
     record_drop(&stream->partial);
     drop_input(stream);
     free(stream->text);
@@ -465,8 +477,47 @@ static void take_identity(struct stream *stream, struct wish *wish)
         }
 }
 
+/* Its session is over, or gives it other permissions: then it comes back, and is asked anew. */
+static void take_check(struct stream *stream, const struct wish *wish)
+{
+    if (!stream->streaming || wish->failed || wish->identity == NULL)
+        return; /* asked again at the next time */
+    const struct identity *found = wish->identity;
+    if (found->outcome == IDENTITY_REFUSED) {
+        count(stream, COUNT_EXPIRED);
+        stream_dismiss(stream, REQUEST_EXPIRED);
+    } else if (found->outcome == IDENTITY_FOUND &&
+               strcmp(found->actor.permissions, stream->identity->actor.permissions) != 0) {
+        stream_send_away(stream, 1000);
+    }
+}
+
+/* A session ends without an event where accounts are written in direct mode. */
+static void check_session(struct stream *stream, int64_t now)
+{
+    if (stream->identity == NULL || stream->check != NULL || now < stream->next_check ||
+        strcmp(stream->loop->server->first->features_accounts, "direct") != 0)
+        return;
+    stream->next_check = now + CHECK_US / 2 + (int64_t)request_retry(0, CHECK_US);
+    stream->check = wish_new(WISH_SESSION, stream->loop, stream, NULL);
+    if (stream->check == NULL)
+        return;
+    stream->check->identity = identity_new(&stream->identity->actor);
+    if (stream->check->identity == NULL) {
+        wish_free(stream->check);
+        stream->check = NULL;
+        return;
+    }
+    history_ask(stream->loop->server->history, stream->check);
+}
+
 void stream_granted(struct stream *stream, struct wish *wish)
 {
+    if (wish->kind == WISH_SESSION) {
+        stream->check = NULL;
+        take_check(stream, wish);
+        return;
+    }
     stream->wish = NULL;
     switch (wish->kind) {
     case WISH_EVENTS:
@@ -478,31 +529,40 @@ void stream_granted(struct stream *stream, struct wish *wish)
         take_identity(stream, wish);
         break;
     case WISH_HEAD:
-        stream->head = wish->failed ? -1 : wish->head;
-        if (wish->failed) {
-            stream->asking = false;
-            drop_input(stream);
-            request_send_later(stream);
-            stream_pump(stream);
-            return;
-        }
+        stream->head = wish->head;
+        stream->overdue = wish->failed;
         break;
     case WISH_READY:
-        stream->asking = false;
-        drop_input(stream);
-        request_send_ready(stream, wish);
-        stream_pump(stream);
+        stream->ready = wish;
+        break;
+    case WISH_SESSION:
         return;
     }
     answer_again(stream);
 }
 
-/* A heartbeat moves the browser's Last-Event-ID forward past what it may not see, and shows dead connections. */
+/*
+ * A heartbeat moves the browser's Last-Event-ID forward past what it may not see, and shows dead connections. Streams
+ * that had the same event last have theirs at different times.
+ */
 static bool heartbeat_due(const struct stream *stream, int64_t now)
 {
-    const struct conf *conf = server_conf(stream->loop->server);
-    return !stream->blocked && stream->partial == NULL && stream->text == NULL &&
-           stream->cursor >= hub_last(stream->loop->hub) && now - stream->since >= conf->notifier_heartbeat_s * 1000000;
+    int64_t pause = server_conf(stream->loop->server)->notifier_heartbeat_s * 1000000;
+    bool silent = stream->wish != NULL || stream->cursor >= hub_last(stream->loop->hub);
+    return silent && !stream->blocked && stream->partial == NULL && stream->text == NULL &&
+           now - stream->since >= pause - pause / 4 * (stream->fd % 16) / 16;
+}
+
+/* No head in time; or no answer to what was asked because of it. */
+static void tick_request(struct stream *stream, int64_t now)
+{
+    if (now - stream->since > REQUEST_US) {
+        stream_end(stream);
+    } else if (stream->asking && now - stream->since > ANSWER_US) {
+        forget_wish(&stream->wish);
+        stream->overdue = true;
+        answer_again(stream);
+    }
 }
 
 void stream_tick(struct stream *stream)
@@ -510,8 +570,7 @@ void stream_tick(struct stream *stream)
     int64_t now = clock_steady();
     char text[48];
     if (!stream->streaming) {
-        if (now - stream->since > REQUEST_US)
-            stream_end(stream);
+        tick_request(stream, now);
         return;
     }
     if (stream->identity != NULL && stream->identity->actor.expires <= clock_now()) {
@@ -524,6 +583,7 @@ void stream_tick(struct stream *stream)
         stream_send_away(stream, 2000);
         return;
     }
+    check_session(stream, now);
     if (heartbeat_due(stream, now)) {
         int len = snprintf(text, sizeof text, "id: %" PRId64 "\n\n", stream->cursor);
         if (stream_say(stream, text, (size_t)len))

@@ -33,6 +33,7 @@ struct stream {
     bool asking;   /* its request waits for an answer to its wish */
     bool counted;  /* has a place */
     bool behind;   /* its cursor has left the ring */
+    bool overdue;  /* what it asked for does not come */
     int64_t since; /* clock_steady: when it was accepted, or last written to */
     int64_t ends;  /* clock_steady: when its time is over */
     struct address address;
@@ -50,6 +51,9 @@ struct stream {
     struct record *partial;
     size_t sent;
     struct wish *wish;
+    const struct wish *ready; /* the answer to /readyz, while that is sent */
+    struct wish *check;       /* whether its session goes on; apart, for events do not wait for it */
+    int64_t next_check;       /* clock_steady */
 };
 
 /* status: for /readyz and such. Takes the descriptor over; false when there is no memory, and it is closed. */
@@ -63,7 +67,7 @@ const struct actor *stream_reader(const struct stream *stream);
 /* Sends what there is, as far as the socket takes it; asks for what is not in memory. May end the stream. */
 void stream_pump(struct stream *stream);
 
-/* Appends control text, unless the client has yet to read what was said before. False when there is no memory. */
+/* Appends control text to what the client has yet to read of it. False when there is no memory. */
 bool stream_say(struct stream *stream, const char *text, size_t len);
 
 /* The last words to a client, and the end of its connection when it has them. */

@@ -14,14 +14,15 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { SECOND_US = 1000000, ARRIVAL_US = 3000000, LOOK_US = 5000 };
+enum { SECOND_US = 1000000, ARRIVAL_US = 3000000, LOOK_US = 5000, FAILED_US = 5000000 };
 
 struct watch {
     struct server *server;
     pthread_t thread;
     bool runs;
-    struct perch *perch;               /* of the thread */
-    int64_t behind_since, last_canary; /* clock_steady; 0: not behind, none */
+    struct perch *perch; /* of the thread */
+    /* clock_steady; 0: not behind, none, none that did not come back */
+    int64_t behind_since, last_canary, last_lost;
 
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t asked;
@@ -72,17 +73,21 @@ static bool await_arrival(struct watch *watch, int64_t position)
     return server_reached(watch->server) >= position;
 }
 
-/* One canary serves for a while. */
+/* One canary serves for a while, also one that did not come back: each is an event for ever. */
 static int fly(struct watch *watch, struct err *err)
 {
     const struct conf *conf = server_conf(watch->server);
     int64_t start = clock_steady(), position;
     if (watch->last_canary > 0 && start < watch->last_canary + conf->notifier_canary_s * SECOND_US)
         return 0;
+    if (watch->last_lost > 0 && start < watch->last_lost + FAILED_US)
+        return fail(err, ERR_UNAVAILABLE, "the last canary has not come back");
+    watch->last_lost = start;
     if (perch_fly(watch->perch, ARRIVAL_US, &position, err) != 0)
         return -1;
     if (!await_arrival(watch, position))
         return fail(err, ERR_UNAVAILABLE, "Position %" PRId64 " has not come to all loops.", position);
+    watch->last_lost = 0;
     watch->last_canary = clock_steady();
     pthread_mutex_lock(&watch->lock);
     watch->state.canaries++;
@@ -96,10 +101,13 @@ static void answer(struct watch *watch, struct wish *wish)
 {
     int64_t head;
     struct err err;
+    bool migrated;
     wish->failed = true;
-    if (look(watch, &head, &err) != 0) {
+    if (perch_migrated(watch->perch, &migrated, &err) != 0 || look(watch, &head, &err) != 0) {
         log_warning("not ready: %s", err.text);
         snprintf(wish->detail, sizeof wish->detail, "The database cannot be asked.");
+    } else if (!migrated) {
+        snprintf(wish->detail, sizeof wish->detail, "The database is not migrated yet.");
     } else if (!await_arrival(watch, head)) {
         snprintf(wish->detail, sizeof wish->detail,
                  "The log is at position %" PRId64 ", the streams are at %" PRId64 ".", head,
@@ -172,7 +180,9 @@ int watch_start(struct watch **watch, struct server *server, struct err *err)
     struct watch *w = *watch = calloc(1, sizeof *w);
     if (w == NULL)
         return fail(err, ERR_UNAVAILABLE, "no memory");
-    *w = (struct watch){.server = server, .perch = perch_new(server->first), .state = {.head = -1, .canary_us = -1}};
+    *w = (struct watch){.server = server,
+                        .perch = perch_new(server->first, server->canary_key),
+                        .state = {.head = -1, .canary_us = -1}};
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->asked, NULL);
     sigfillset(&all);

@@ -132,7 +132,7 @@ function follow(position) {
   const changed = (event) => refresh(event.data.id).catch(() => start());
   stream = subscribe('articles', {
     after: position,
-    refresh: async () => { if (hasSession()) await goOn(() => send('GET', '/api/auth')); },
+    refresh: () => goOn(() => send('GET', '/api/auth')),
     on: {
       'article.created': changed,
       'article.updated': changed,

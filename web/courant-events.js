@@ -6,7 +6,8 @@
 // A cursor is the position up to which a reader has everything. A line begins at the lowest cursor of its readers, and hands
 // each what is past its own: so whatever breaks, nobody misses an event, and nobody gets one twice.
 
-const PROTOCOL = 'courant-events-1'; // what pages and hubs say to each other: those of another version never meet
+const STREAMS_MOST = 1000; // whose last versions are remembered
+const PROTOCOL = 'courant-events-2'; // what pages and hubs say to each other: those of another version never meet
 
 // text/event-stream by the bytes. take() gets {retry}, or {id, event, data} at the end of a block that has an id or data:
 // EventSource keeps to itself a block with only an id, which is Courant's heartbeat.
@@ -55,7 +56,8 @@ class Line {
   readers = new Set(); state = 'connecting';
   #topics = []; #position = null; #known = 0; // known: the highest position that was ever seen
   #turn = new AbortController(); #skip = null; #again = false; #running = false; #opened = 0; #heard = 0;
-  #retry = 2000; #failures = 0; #pause = 0; #asked = false; #expired = false; #detail = ''; refreshed = () => {};
+  #retry = 2000; #failures = 0; #pause = 0; #asked = false; #expired = false; #lived = false; #detail = ''; refreshed = () => {};
+  #latest = new Map(); #gap = null; // the last event of each stream; the position before which versions are missing
   constructor(hub, key, own) { Object.assign(this, { hub, key, own }); } // own: of one set of topics; all that comes is for all
 
   add(reader) {
@@ -91,7 +93,9 @@ class Line {
       if (this.#again) continue;
       if (this.#expired || (status === 401 && !this.#asked)) {
         this.#asked = !this.#expired;
-        await this.#refresh();
+        const over = await this.#refresh();
+        // What was somebody's stream does not go on as anybody's: whether to follow as such, the page decides.
+        if (over && this.#lived) return this.hub.end(this, { status: 401, detail: 'The session is over.' });
         if (!this.#expired) continue;
       } else if ([401, 403, 414, 422].includes(status)) return this.hub.refuse(this, { status, detail: this.#detail });
       this.#say('waiting');
@@ -105,7 +109,9 @@ class Line {
   async #attempt() {
     const turn = this.#turn = new AbortController(), readers = [...this.readers];
     const cursors = readers.map((reader) => reader.cursor).filter((cursor) => cursor !== null);
-    this.#topics = [...new Set(readers.flatMap((reader) => reader.topics))].sort();
+    const topics = [...new Set(readers.flatMap((reader) => reader.topics))].sort();
+    if (setOf(topics) !== setOf(this.#topics)) this.#latest.clear(); // what came meanwhile of a new one was not asked for
+    this.#topics = topics;
     this.#position = cursors.length > 0 ? Math.min(...cursors) : null;
     this.#opened = this.#heard = Date.now();
     this.#pause = 0;
@@ -149,6 +155,14 @@ class Line {
     if (!/^[0-9]+$/.test(id ?? '')) return;
     const position = Number(id), heartbeat = body === null && this.state === 'live';
     if (position < (this.#position ?? 0) || (body !== null && position === this.#position)) return;
+    const gap = body !== null ? this.#gapBefore(body) : null;
+    if (gap !== null && this.#gap !== position) {
+      this.#gap = position;
+      return this.reopen(); // read again from before it
+    }
+    const concerns = (reader) => this.own || reader.topics.some((topic) => matches(topic, body));
+    if (gap !== null) for (const reader of this.readers) if (position > (reader.cursor ?? 0) && concerns(reader)) reader.send({ gap });
+    if (body !== null) this.#note(body);
     this.#position = position;
     this.#known = Math.max(this.#known, position);
     for (const reader of this.readers) {
@@ -157,7 +171,7 @@ class Line {
       if (position <= reader.cursor) continue;
       reader.cursor = position;
       if (body === null) reader.send({ position });
-      else if (this.own || reader.topics.some((topic) => matches(topic, body))) reader.send({ position, event: body });
+      else if (concerns(reader)) reader.send({ position, event: body });
     }
     // The server is silent of a cursor past its log where another reader's lower one has opened the line.
     const ahead = heartbeat ? [...this.readers].filter((reader) => reader.ahead > 1) : [];
@@ -165,7 +179,21 @@ class Line {
     this.#live();
   }
 
+  // The versions of a stream are dense, and all of them are for whoever saw one, save while it is not public.
+  #gapBefore({ stream, version, position }) {
+    const last = this.#latest.get(stream);
+    const dense = last === undefined || position <= last.position || version <= last.version + 1 || last.type.endsWith('.unpublished');
+    return dense ? null : { stream, from: last.version + 1, to: version - 1 };
+  }
+
+  #note({ stream, version, position, type }) {
+    this.#latest.delete(stream);
+    this.#latest.set(stream, { version, position, type });
+    if (this.#latest.size > STREAMS_MOST) this.#latest.delete(this.#latest.keys().next().value);
+  }
+
   #reset(position, readers) {
+    this.#latest.clear();
     this.#position = this.#known = position;
     for (const reader of readers) {
       Object.assign(reader, { cursor: position, ahead: 0 });
@@ -177,6 +205,7 @@ class Line {
   #live() {
     this.#failures = 0;
     this.#asked = false;
+    this.#lived = true;
     this.#say('live');
   }
 
@@ -188,11 +217,11 @@ class Line {
     }
   }
 
-  // By a tab: what the hook does is the page's. One asks, for a refresh token is good for one use.
+  // By a tab: what the hook does is the page's. One asks, for a refresh token is good for one use. True: there is no session.
   #refresh() {
     return new Promise((ok) => {
       this.refreshed = ok;
-      setTimeout(ok, 10000); // a tab that is frozen or gone
+      setTimeout(ok, 10000, false); // a tab that is frozen or gone
       [...this.readers].at(-1)?.send({ refresh: true });
     });
   }
@@ -209,7 +238,7 @@ class Hub {
     // Who is here already may join a second time, when a leader tells that it leads.
     if (op === 'open' && reader === undefined) this.#join({ ...rest, name, tab, ahead: 0, send: (message) => send({ id, ...message }) });
     else if (op === 'close' && reader !== undefined) this.#drop(reader);
-    else if (op === 'refreshed') reader?.line.refreshed();
+    else if (op === 'refreshed') reader?.line.refreshed(rest.over);
     else if (op === 'wake') for (const line of this.#lines.values()) line.wake(rest.online);
     else if (op === 'renew') for (const line of this.#lines.values()) line.reopen();
     else if (op === 'bye') this.#leave(tab);
@@ -233,6 +262,13 @@ class Hub {
   #leave(tab) {
     this.#tabs.delete(tab);
     for (const reader of [...this.#readers.values()]) if (reader.tab === tab) this.#drop(reader);
+  }
+
+  end(line, denied) {
+    for (const reader of [...line.readers]) {
+      this.#drop(reader);
+      reader.send({ denied });
+    }
   }
 
   // One reader's topic may be what the server refuses to all: then each set of topics is asked for alone.
@@ -307,17 +343,18 @@ class Page {
 
   renew() { this.#post({ op: 'renew' }); }
 
-  async #receive({ id, status, position, event, reset, expired, denied, refresh }) {
+  async #receive({ id, status, position, event, reset, expired, denied, refresh, gap }) {
     const sub = this.#subs.get(id);
     if (sub === undefined) return;
     if (refresh) {
-      await Promise.resolve().then(sub.refresh).catch(() => {}); // whether it helped, the next answer says
-      this.#post({ op: 'refreshed', id });
+      const answer = await Promise.resolve().then(sub.refresh).catch((error) => error);
+      this.#post({ op: 'refreshed', id, over: [400, 401, 403, 422].includes(answer?.status) }); // else the next answer says
     } else if (denied) {
       this.#subs.delete(id);
       sub.say('denied');
       tell(sub.on, 'denied', denied);
     } else if (expired) tell(sub.on, 'session-expired');
+    else if (gap) tell(sub.on, 'gap', gap);
     else if (status !== undefined) sub.say(status);
     else if (reset || position > (sub.cursor ?? -1)) {
       sub.cursor = position;

@@ -10,10 +10,10 @@ const { chromium } = createRequire(join(COURANT_TEST_NODE, 'package.json'))('pla
 
 // ---- the stack, by the direct way ----
 
-async function call(path, body, token) {
+async function call(path, body, token, headers = {}) {
   const response = await fetch(`${COURANT_URL}${path}`, {
     method: body === undefined ? 'GET' : 'POST',
-    headers: { 'Content-Type': 'application/json', ...(token && { Authorization: `Bearer ${token}` }) },
+    headers: { 'Content-Type': 'application/json', ...headers, ...(token && { Authorization: `Bearer ${token}` }) },
     body: body && JSON.stringify(body),
   });
   assert.ok(response.ok, `${path}: ${response.status}`);
@@ -56,6 +56,8 @@ const proxy = {
   answer: null, // a function from the query to a status instead of a stream, or undefined
   everything: false, // the server gives more than was asked for: what is whose, the module must know
   hang: false, // the next streams stay silent
+  over: false, // there is no session to refresh
+  drop: null, // a function: whether a frame does not come through
 };
 
 const PAGE = '<!doctype html><title>A page</title>';
@@ -71,7 +73,7 @@ const server = http.createServer((request, response) => {
   let path = request.url;
   if (request.url === '/api/auth/refresh') {
     proxy.refreshes++;
-    response.statusCode = 204;
+    response.statusCode = proxy.over ? 401 : 204;
     return response.end();
   }
   if (stream) {
@@ -94,7 +96,8 @@ const server = http.createServer((request, response) => {
     if (!stream) return answer.pipe(response);
     answer.on('data', (chunk) => {
       // The server's retry is seconds: a test need not wait for them.
-      const text = chunk.toString('latin1').replace(/^retry: \d+$/m, 'retry: 20');
+      let text = chunk.toString('latin1').replace(/^retry: \d+$/m, 'retry: 20');
+      if (proxy.drop) text = text.split(/(?<=\n\n)/).filter((frame) => !proxy.drop(frame)).join('');
       if (!stream.hung) response.write(Buffer.from(text, 'latin1'));
       stream.begun = true;
     });
@@ -135,7 +138,7 @@ const browser = await chromium.launch({
 const faults = [];
 
 async function inContext(without, test) {
-  Object.assign(proxy, { asked: [], refreshes: 0, answer: null, everything: false, hang: false });
+  Object.assign(proxy, { asked: [], refreshes: 0, answer: null, everything: false, hang: false, over: false, drop: null });
   const context = await browser.newContext();
   await context.addInitScript((names) => { for (const name of names) delete globalThis[name]; }, without);
   context.on('page', (page) => page.on('pageerror', (error) => faults.push(String(error))));
@@ -162,6 +165,7 @@ function follow(page, topics, options = {}, name = 'one') {
       reset: (position) => told.other.push(['reset', position]),
       'session-expired': () => told.other.push(['session-expired']),
       denied: ({ status }) => told.other.push(['denied', status]),
+      gap: ({ stream, from, to }) => told.other.push(['gap', stream, from, to]),
     };
     window.told = { ...window.told, [name]: told };
     window.subs = { ...window.subs, [name]: subscribe(topics, { ...options, on }) };
@@ -322,6 +326,71 @@ const tests = {
       for (const page of pages.slice(0, 2)) await follow(page, `author:${admin}`, {}, 'author');
       await until('live', async () => (await status(pages[0], 'author')) === 'live' && (await status(pages[1], 'author')) === 'live');
       await streams(2);
+    });
+  },
+
+  async 'a stream whose session is over does not go on as anybody\'s'() {
+    await inContext([], async (open) => {
+      const pages = [await open(), await open()];
+      for (const page of pages) await follow(page, 'articles');
+      await live(pages);
+      proxy.over = true;
+      const asked = proxy.asked.length;
+      await inject('event: session-expired\ndata: {}\n\n');
+      for (const page of pages) {
+        await until('it is told', async () => (await status(page)) === 'denied');
+        assert.deepEqual((await told(page)).other, [['session-expired'], ['denied', 401]]);
+      }
+      await streams(0);
+      assert.deepEqual([proxy.refreshes, proxy.asked.length], [1, asked], 'one asks, and nobody comes back');
+
+      // The page may: and whoever never had a session is not asked for one.
+      await follow(pages[0], 'articles', { after: await now() }, 'again');
+      await reach(pages[0], (await write()).position, 'again');
+      let refused = 0;
+      await follow(pages[1], 'articles', { after: await now() }, 'first');
+      await pages[0].evaluate(() => window.subs.again.close());
+      await pages[1].evaluate(() => window.subs.first.close());
+      await streams(0);
+      proxy.answer = () => (refused++ === 0 ? 401 : undefined);
+      await follow(pages[1], 'articles', {}, 'second');
+      await until('live', async () => (await status(pages[1], 'second')) === 'live');
+      assert.equal(proxy.refreshes, 2);
+    });
+  },
+
+  async 'what is lost on the way is read again, or said'() {
+    await inContext([], async (open) => {
+      const after = await now();
+      const [page, other] = [await open(), await open()];
+      const { answer } = await write();
+      await follow(page, 'articles', { after });
+      await follow(other, 'article:01900000-0000-7000-8000-000000000000', { after });
+      await live([page, other]);
+      // Once: the version that is missing comes by another connection.
+      let lost = 0;
+      const update = (n) => call('/api/commands/update_article', { id: answer.id, title: `Lost ${n}`, content: 'x' }, token, { 'If-Match': `"v${version}"` });
+      let version = answer.version;
+      proxy.drop = (frame) => frame.includes('event: article.updated') && lost++ === 0;
+      const first = await update(1);
+      await allGot([page], after, first.position);
+      assert.equal(lost, 2, 'lost, and brought again');
+      version = first.answer.version;
+      // Again and again: then the page is told, and nobody else.
+      proxy.drop = (frame) => frame.includes('event: article.updated');
+      const second = await update(2);
+      await reach(page, second.position);
+      assert.deepEqual((await told(page)).other, [['gap', `article-${answer.id}`, version + 1, version + 1]]);
+      assert.deepEqual((await told(other)).other, []);
+      proxy.drop = null;
+      // What a reader may not see is no gap.
+      version = second.answer.version;
+      const command = async (type) => { version = (await call(`/api/commands/${type}`, { id: answer.id }, token, { 'If-Match': `"v${version}"` })).answer.version; };
+      await command('unpublish_article');
+      version = (await update(3)).answer.version;
+      await command('publish_article');
+      await reach(page, (await write()).position);
+      assert.equal((await told(page)).other.length, 1);
     });
   },
 

@@ -1,6 +1,7 @@
 """What breaks, and how it heals."""
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -322,6 +323,40 @@ def test_nats_hangs(stack, admin):
     assert stream.ids == list(range(start + 1, positions[-1] + 1))
     print(f"200 commands took {spent:.2f} s while the bus hung")
     assert spent < 3 * stack.slow
+
+
+def test_a_database_hangs_under_the_notifier(stack, admin):
+    """Whoever would have to wait for it is told to come back; what needs no database goes on; an end is not held up."""
+    made = admin.article("Before it hangs")
+    until(lambda: stack.bus_last >= made.position, what="the bus")
+    stack.dev("stop", "notifier")
+    stack.dev("start", "notifier")  # nothing is in its memory
+    stack.signal("mariadb", signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        asking = []
+        for headers in (f"Authorization: Bearer {admin.token}", f"Last-Event-ID: {made.position + 1000}"):
+            for _ in range(3):
+                one = socket.create_connection(stack.notifier, timeout=30)
+                one.sendall(f"GET /events HTTP/1.1\r\nHost: x\r\n{headers}\r\n\r\n".encode())
+                asking.append(one)
+        old = Stream(stack, f"/events?after={made.position - 3}")
+        old.wait_for(made.position, 5 * stack.slow)  # by the bus, past those who wait
+        for one in asking:
+            answer = b""
+            while chunk := one.recv(4096):
+                answer += chunk
+            assert answer.startswith(b"HTTP/1.1 200 OK") and re.search(rb"\r\n\r\nretry: \d+\n\n$", answer), answer
+            one.close()
+        assert time.monotonic() - began < 9
+        began = time.monotonic()
+        stack.dev("stop", "notifier")
+        assert time.monotonic() - began < 9
+        assert old.ended.wait(5)
+        old.close()
+    finally:
+        stack.signal("mariadb", signal.SIGCONT)
+        stack.dev("up")
 
 
 def test_a_worker_is_stopped(stack, admin):

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from courant import Stream, until
+from test_5_topics import metrics
 
 
 def status_of(stack, path, headers=None):
@@ -84,9 +85,11 @@ def test_who_may_follow_what(stack, admin):
     assert status_of(stack, "/events", {"Last-Event-ID": "abc"}) == 422
 
 
-def test_first_bytes_and_headers(stack):
+def test_first_bytes_and_headers(stack, admin):
+    made = admin.article("The last before it")
+    until(lambda: metrics(stack)["position"] >= made.position, what="the event")
     stream = Stream(stack)
-    assert stream.frames[0][0] == stack.head or stream.frames[0][0] <= stack.head
+    assert stream.frames[0][:2] == (stack.head, None) and int(stream.response.headers["Courant-Position"]) == stack.head
     assert stream.response.headers["Cache-Control"] == "no-store"
     stream.close()
 
@@ -114,15 +117,18 @@ def test_a_slow_reader_loses_nothing(stack, admin):
     got = b""
     while b"id: " not in got:
         got += raw.recv(1000)
-    last = [admin.article("Much", content="x" * 10000).position for _ in range(60)][-1]
+    before = metrics(stack)
+    last = [admin.article("Much", content="x" * 10000).position for _ in range(150)][-1]
     fast = Stream(stack, f"/events?topic=all&after={after}", admin.token)
     fast.wait_for(last)
     fast.close()
+    assert metrics(stack)["slow_total"] > before["slow_total"]
     while f"\nid: {last}\n".encode() not in got:
         more = raw.recv(65536)
         assert more, "the stream ended"
         got += more
     raw.close()
+    assert metrics(stack)["catchups_total"] > before["catchups_total"], "it was never behind what is in memory"
     ids = [int(line[4:]) for line in got.split(b"\n") if line.startswith(b"id: ")]
     assert ids[1:] == fast.ids and fast.ids == list(range(after + 1, last + 1))
 
@@ -147,6 +153,17 @@ def test_head_of_a_stream(stack):
     answer = stack.client().call("HEAD", "/events")
     assert answer.status == 200 and answer.headers["content-type"] == "text/event-stream" and answer.body == b""
     assert answer.headers["x-content-type-options"] == "nosniff" and answer.position >= 0
+
+
+def test_a_head_of_what_is_refused_has_no_body(stack):
+    for target, status in (b"/events?topic=all", b"401"), (b"/events?topic=x", b"422"), (b"/nothing", b"404"):
+        with socket.create_connection(stack.notifier, timeout=20) as raw:
+            raw.sendall(b"HEAD " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+            answer = b""
+            while chunk := raw.recv(4096):
+                answer += chunk
+        head, body = answer.split(b"\r\n\r\n", 1)
+        assert head.startswith(b"HTTP/1.1 " + status) and body == b"" and b"Courant-Position: " in head
 
 
 def test_a_long_target(stack):

@@ -2,7 +2,9 @@
 
 import http.client
 import json
+import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -197,6 +199,55 @@ def test_places_by_account_and_in_all(stack, configure, admin):
     for stream in held:
         assert not stream.ended.is_set()
         stream.close()
+
+
+def test_an_ended_access_cookie_is_not_nobody(stack):
+    """A browser has forgotten it; the other cookie says that there is somebody, who is to ask for another."""
+    for headers in {"Cookie": "courant_refresh=x"}, {"Cookie": "__Host-courant_refresh=x", "X-Forwarded-Proto": "https"}:
+        status, answered, body = raw_get(stack, "/events", headers, stack.notifier[1])
+        assert status == 401 and "invalid_token" in answered["WWW-Authenticate"] and "refresh" in json.loads(body)["detail"]
+    assert head_status(stack, "/events") == 200
+
+
+def test_a_full_house_is_ready(stack, configure):
+    """What looks whether events arrive takes no client's place, and says no untruth when there is none."""
+    until(lambda: metrics(stack)["streams"] == 0, what="the end of other streams")
+    configure("clients = 1\ncanary_s = 1\n")
+    held = Stream(stack)
+    assert later(stack) is not None
+    canaries = metrics(stack)["canaries_total"]
+    until(lambda: ready(stack)[0] == 200 and metrics(stack)["canaries_total"] > canaries, what="a canary")
+    assert metrics(stack)["streams"] == 1
+    # Who does not know the word is a client like any other.
+    assert later(stack, headers={"Courant-Canary": "0" * 32}, port=stack.notifier[1]) is not None
+    held.close()
+
+
+def test_no_descriptors_left(stack, admin):
+    """Those that are there go on; those that come wait; the log is not filled with it."""
+    pid, complaint = stack.pid("notifier"), "no more clients for now"
+    log = f"{stack.dir}/log/notifier.log"
+    stream, said = Stream(stack), open(log).read().count(complaint)
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    waiting = []
+    try:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (max(map(int, os.listdir(f"/proc/{pid}/fd"))) + 3, hard))
+        for _ in range(8):
+            one = socket.create_connection(stack.notifier, timeout=30)
+            one.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
+            waiting.append(one)
+        until(lambda: open(log).read().count(complaint) > said, what="a word in the log")
+        for n in range(5):
+            began, made = time.monotonic(), admin.article(f"While it is full {n}")
+            stream.wait_for(made.position)
+            assert time.monotonic() - began < 1 * stack.slow
+        assert open(log).read().count(complaint) == said + 1
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+    for one in waiting:
+        assert one.recv(15) == b"HTTP/1.1 200 OK"
+        one.close()
+    stream.close()
 
 
 def test_streams_end_for_their_age(stack, configure, admin):

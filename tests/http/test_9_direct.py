@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from courant import until
+from courant import Stream, until
 
 
 @pytest.fixture
@@ -92,11 +92,12 @@ def test_direct_then_adopted_then_rebuilt_are_the_same_rows(stack, admin, mode):
 def test_idempotent_without_events(stack, mode):
     mode(articles="direct")
     admin, key = stack.admin(), {"Idempotency-Key": f"direct-{os.urandom(8).hex()}"}
-    payload = {"title": "Once without events", "content": "x"}
+    title = f"Once without events {key['Idempotency-Key']}"
+    payload = {"title": title, "content": "x"}
     answers = [admin.post("/api/articles", payload, headers=key) for _ in range(3)]
     assert {answer.status for answer in answers} == {201} and len({answer.body for answer in answers}) == 1
     assert admin.post("/api/articles", {**payload, "title": "Another"}, headers=key).status == 422
-    assert stack.sql("SELECT COUNT(*) FROM articles WHERE title = 'Once without events'") == [["1"]]
+    assert stack.sql(f"SELECT COUNT(*) FROM articles WHERE title = '{title}'") == [["1"]]
 
 
 def test_accounts_without_events(stack, mode):
@@ -111,6 +112,30 @@ def test_accounts_without_events(stack, mode):
     assert "clean" in stack.verify()
     assert stack.log_in(name, f"password of {name}").status == 200
     assert "0 different" in stack.ctl("rebuild", "--check", "users").stdout
+
+
+def test_sessions_end_streams_without_events(stack, mode):
+    """No event tells of it: the notifier looks itself, and soon."""
+    name = f"ends{stack.head}"
+    mode(accounts="direct")
+    assert stack.ctl("user", "add", name, "--email", f"{name}@example.org", "--password-stdin", input="a password").returncode == 0
+    logins = [stack.log_in(name, "a password").json for _ in range(3)]
+    clients = [stack.client(login["access_token"]) for login in logins]
+    made = clients[0].post("/api/auth/tokens", {"name": "n", "scopes": ["read"]}).json
+    out, revoked, stays, token = [Stream(stack, token=each) for each in (*(client.token for client in clients), made["token"])]
+    head = stack.head
+    assert clients[0].post("/api/auth/logout").status == 204
+    sessions = clients[2].get("/api/auth/sessions").json["items"]
+    other = next(each["id"] for each in sessions if not each["current"])
+    assert clients[2].call("DELETE", f"/api/auth/sessions/{other}").status == 204
+    assert clients[2].call("DELETE", f"/api/auth/tokens/{made['id']}").status == 204
+    for stream in out, revoked, token:
+        assert stream.ended.wait(10), "it goes on"
+        assert stream.frames[-1][1] == "session-expired"
+    assert not stays.ended.is_set()
+    assert stack.ctl("user", "grant", name, "audit_read").returncode == 0
+    assert stays.ended.wait(10) and stays.frames[-1] == (None, None, None)  # retry: who it is goes on
+    assert stack.head == head
 
 
 def test_adopting_what_is_not_there(stack):

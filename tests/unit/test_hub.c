@@ -3,12 +3,15 @@
 
 #include "notifier/hub.h"
 #include "notifier/places.h"
+#include "notifier/server.h"
 #include "notifier/topics.h"
 #include "notifier/withdrawn.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 enum { ALL = INT32_MAX };
 
@@ -232,6 +235,52 @@ static void places_are_counted(void **state)
     places_free(&places);
 }
 
+/* What was found of who it is no longer holds when, before its stream begins, the session is over. */
+static void a_session_ends_while_its_client_waits(void **state)
+{
+    (void)state;
+    struct settings settings = {.conf = {.notifier_memory = ALL, .notifier_client_buffer = ALL}};
+    struct server server = {0};
+    struct records records = {0};
+    struct err err;
+    struct loop *loop;
+    struct actor reader = {.user_id = ID, .session_id = "one", .permissions = "", .expires = INT64_MAX};
+    int pairs[2][2];
+    atomic_init(&server.settings, &settings);
+    assert_int_equal(loop_new(&loop, &server, &err), 0);
+    server.places = places_new();
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pairs[i]), 0);
+        assert_true(stream_new(loop, pairs[i][0], &(struct address){0}, false));
+        loop->streams->asking = true;
+        loop->streams->identity = identity_new(&reader);
+        loop->streams->identity->outcome = IDENTITY_FOUND;
+        reader.session_id = "two";
+    }
+    const struct envelope event = {.position = 8,
+                                   .stream = "user-" ID,
+                                   .version = 2,
+                                   .type = "user.logged_out",
+                                   .audience = "user:" ID,
+                                   .data = STR("{\"session_id\":\"one\"}"),
+                                   .metadata = STR("{}")};
+    struct record *record = record_new(arena, &event, 0);
+    assert_non_null(record);
+    assert_true(records_add(&records, record));
+    loop_begin(loop, 7);
+    loop_bring(loop, &records);
+    assert_int_equal(event_base_loop(loop->base, EVLOOP_ONCE), 0);
+    assert_int_equal(hub_last(loop->hub), 8);
+    assert_int_equal(loop->streams->identity->outcome, IDENTITY_FOUND);
+    assert_int_equal(loop->streams->next->identity->outcome, IDENTITY_UNKNOWN);
+    records_free(&records);
+    loop_clear(loop);
+    loop_free(&loop);
+    places_free(&server.places);
+    for (int i = 0; i < 2; i++)
+        close(pairs[i][1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -242,6 +291,7 @@ int main(void)
         cmocka_unit_test(topics_are_read_and_matched),
         cmocka_unit_test(topics_are_for_whom_they_are),
         cmocka_unit_test(places_are_counted),
+        cmocka_unit_test(a_session_ends_while_its_client_waits),
     };
     arena = arena_new(1 << 20);
     int status = cmocka_run_group_tests(tests, NULL, NULL);
