@@ -225,6 +225,7 @@ static void stop(struct worker *worker)
     sql_end();
     arena_free(&worker->arena);
     names_free(&worker->app.names);
+    pages_free(&worker->app.pages);
     keys_free(&worker->app.keys);
     if (worker->epoll_fd >= 0)
         close(worker->epoll_fd);
@@ -234,14 +235,18 @@ int worker_run(const struct conf *conf, int listen_fd, struct lane *lane, struct
                struct throttle *throttle)
 {
     struct err err;
-    struct worker worker = {
-        .conf = conf,
-        .listen_fd = listen_fd,
-        .epoll_fd = -1,
-        .lane = lane,
-        .app = {.conf = conf, .known = known, .names = names_new(known), .keys = keys_new(), .throttle = throttle},
-        .fcgi = {.ipcFd = -1},
-        .known_fd = -1};
+    struct worker worker = {.conf = conf,
+                            .listen_fd = listen_fd,
+                            .epoll_fd = -1,
+                            .lane = lane,
+                            .app = {.conf = conf,
+                                    .known = known,
+                                    .names = names_new(known),
+                                    .pages = pages_new(),
+                                    .keys = keys_new(),
+                                    .throttle = throttle},
+                            .fcgi = {.ipcFd = -1},
+                            .known_fd = -1};
     int status = start(&worker, &err);
     if (status != 0)
         log_error("%s", err.text);

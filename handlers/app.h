@@ -7,6 +7,7 @@
 
 #include "base/conf.h"
 #include "domain/article_query.h"
+#include "handlers/pages.h"
 #include "http/keys.h"
 #include "http/router.h"
 #include "http/throttle.h"
@@ -19,6 +20,7 @@ struct app {
     struct sql *db;      /* NULL until the database could be reached */
     struct known *known; /* the pool's; may be NULL */
     struct names *names; /* may be NULL */
+    struct pages *pages; /* likewise */
     struct keys *keys;
     struct throttle *throttle; /* the pool's; may be NULL */
     struct outcome committed;  /* of this request's command; count 0: none */

@@ -118,18 +118,54 @@ static void send_page(struct exchange *exchange, const struct article_page *page
     http_send_json(exchange->response, 200, buf_str(&buf));
 }
 
+/* Whether the answer may be remembered: it shows what anybody sees, and follows the log. */
+static bool may_keep(const struct exchange *exchange)
+{
+    const struct app *app = app_of(exchange);
+    return app->pages != NULL && exchange->actor.user_id == NULL && strcmp(app->conf->features_articles, "direct") != 0;
+}
+
+static bool send_kept(struct exchange *exchange, const struct log_head *head)
+{
+    struct str headers, body;
+    if (!pages_find(app_of(exchange)->pages, exchange->request->target, head, &headers, &body))
+        return false;
+    exchange->response->status = 200;
+    exchange->response->body = body;
+    buf_add(&exchange->response->headers, headers.data, headers.len);
+    app_add_position(exchange, head->position);
+    return true;
+}
+
+static int list(struct exchange *exchange, const struct article_filter *filter, struct err *err)
+{
+    struct app *app = app_of(exchange);
+    struct article_page page;
+    struct log_head head;
+    const struct reading reading = app_reading(exchange);
+    const struct buf *headers = &exchange->response->headers;
+    bool keeps = may_keep(exchange);
+    if (keeps && eventlog_head(app->db, exchange->arena, &head, err) != 0)
+        return -1;
+    if (keeps && send_kept(exchange, &head))
+        return 0;
+    if (article_list(&reading, filter, &page, err) != 0)
+        return -1;
+    size_t before = headers->len;
+    app_add_position(exchange, page.position);
+    send_page(exchange, &page);
+    if (keeps && !headers->failed)
+        pages_keep(app->pages, exchange->request->target, &head,
+                   (struct str){headers->data + before, headers->len - before}, exchange->response->body);
+    return 0;
+}
+
 void articles_list(struct exchange *exchange)
 {
     struct article_filter filter = {0};
-    struct article_page page;
     struct err err;
     if (!filter_of(exchange, &filter) || !app_database(exchange))
         return;
-    const struct reading reading = app_reading(exchange);
-    if (article_list(&reading, &filter, &page, &err) != 0) {
+    if (list(exchange, &filter, &err) != 0)
         http_send_error(exchange->response, exchange->request, &err, NULL);
-        return;
-    }
-    app_add_position(exchange, page.position);
-    send_page(exchange, &page);
 }

@@ -6,6 +6,8 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
+from test_4_accounts import Person
+
 ATOM = "{http://www.w3.org/2005/Atom}"
 
 
@@ -257,3 +259,42 @@ def test_feed(stack, admin):
     assert first.find(f"{ATOM}title").text == "Published late"
     forged = stack.client().get("/feed.atom", headers={"Host": "a\"><b"})
     assert b"<b" not in forged.body
+
+
+def test_what_is_remembered_is_never_old(stack, admin):
+    """Workers remember lists; after each change every one of them shows it, whoever made it."""
+    person = Person(stack, "rem")
+    tag = f"rem{stack.head}"
+    clients = [stack.client() for _ in range(40)]  # some for each worker
+
+    def everywhere(expected):
+        for _ in range(2):  # read, and remembered
+            for client in clients:
+                page = client.get(f"/api/articles?tag={tag}&limit=5")
+                assert [(item["title"], item["author"]["username"]) for item in page.json["items"]] == expected
+                assert page.position >= stack_head and page.headers["cache-control"] == "no-cache"
+
+    stack_head = stack.head
+    everywhere([])
+    made = person.client.article("One", tags=[tag])
+    stack_head = made.position
+    everywhere([("One", person.name)])
+    changed = person.client.call("PATCH", f"/api/articles/{made.json['id']}", {"title": "Two"}, {
+        "Content-Type": "application/merge-patch+json", "If-Match": made.headers["etag"]})
+    everywhere([("Two", person.name)])
+    user = person.client.get(f"/api/users/{person.id}")
+    name = f"{person.name}x"
+    assert person.client.call("PUT", f"/api/users/{person.id}", {"username": name, "email": f"{name}@example.org"},
+                              {"If-Match": user.headers["etag"]}).status == 200
+    everywhere([("Two", name)])
+    path = f"/api/articles/{made.json['id']}"
+    hidden = person.client.post(f"{path}/unpublish", headers={"If-Match": changed.headers["etag"]})
+    everywhere([])
+    assert [item["title"] for item in person.client.get(f"/api/articles?tag={tag}&limit=5").json["items"]] == ["Two"]
+    everywhere([])
+    shown = person.client.post(f"{path}/publish", headers={"If-Match": hidden.headers["etag"]})
+    everywhere([("Two", name)])
+    assert stack.ctl("user", "erase", name).returncode == 0
+    everywhere([("Two", None)])
+    assert admin.call("DELETE", path, headers={"If-Match": shown.headers["etag"]}).status == 204
+    everywhere([])
