@@ -135,8 +135,8 @@ for round in $(seq "$rounds"); do
     list=$(load "$COURANT_URL/api/articles?limit=20")
     raw=$("$work/build/bench_append" "$work/raw.conf" $clients "$seconds")
     post=$(load -s "$root/bench/post.lua" "$COURANT_URL/api/articles")
-    commands=$("$work/build/bench_commands" "$work/commands.conf" $clients 0 "$seconds")
-    projected=$("$work/build/bench_commands" "$work/commands.conf" 50 6 "$seconds")
+    read -r commands _ < <("$work/build/bench_commands" "$work/commands.conf" $clients 0 "$seconds")
+    read -r projected_commands projected < <("$work/build/bench_commands" "$work/commands.conf" 50 6 "$seconds" small)
     read -r p50 p99 longest < <("$work/build/bench_latency" 127.0.0.1 "$COURANT_DEV_PORT" "$COURANT_BENCH_TOKEN" 500 100)
     note hello "$hello"
     note get "$get"
@@ -151,6 +151,7 @@ for round in $(seq "$rounds"); do
     note commands "$commands"
     note commands_ratio "$(ratio "$commands" "$raw")"
     note projected "$projected"
+    note projected_commands "$projected_commands"
     note projected_ratio "$(ratio "$projected" 66)"
     note get_ratio "$(ratio "$get" "$hello")"
     note post_ratio "$(ratio "$post" "$raw")"
@@ -159,7 +160,7 @@ for round in $(seq "$rounds"); do
     note p50 "$p50"
     note p99 "$p99"
     note longest "$longest"
-    say "  hello $hello  bare $bare  get $get  304 $unchanged  list $list  raw $raw  post $post  commands $commands  50 writers and 6 readers $projected  latency $p50 / $p99 / $longest ms"
+    say "  hello $hello  bare $bare  get $get  304 $unchanged  list $list  raw $raw  post $post  commands $commands  50 writers and 6 readers $projected events of $projected_commands  latency $p50 / $p99 / $longest ms"
 done
 
 # The memory of a worker that serves alone, by turns of 100,000 requests of all kinds.
@@ -206,7 +207,7 @@ $clients clients, $seconds s a run, medians of $rounds rounds, $(nproc) cores fo
   GET /api/articles, 20 of them       $(printf '%10.0f' "$(of list)")                                            $(of list_bare_ratio)
   POST /api/articles                  $(printf '%10.0f' "$(of post)")            $(of post_hello_ratio)           $(of post_ratio)
   the same commands, without HTTP     $(printf '%10.0f' "$(of commands)")                            $(of commands_ratio)
-  50 writers, 6 projections           $(printf '%10.0f' "$(of projected)")   $(of projected_ratio) times the 66/s published for prooph on MariaDB
+  50 writers, 6 projections           $(printf '%10.0f' "$(of projected)")   events of $(of projected_commands) small drafts; $(of projected_ratio) times the 66/s published for prooph on MariaDB
 
   a worker alone: $memory
 
