@@ -69,7 +69,7 @@ static int send_one(const struct bench *b, struct sql *db, struct bus *bus, stru
     while (last < outcome.position && !atomic_compare_exchange_weak(&b->shared->last, &last, outcome.position))
         ;
     atomic_fetch_add(&b->shared->commands, 1);
-    if (publish_committed(bus, db, b->lane, arena, outcome.events, outcome.count, err) != 0)
+    if (publish_committed(bus, db, b->lane, outcome.events, outcome.count, err) != 0)
         log_warning("%s", err->text);
     return 0;
 }

@@ -161,7 +161,7 @@ static int append(struct sender *s, size_t count, struct err *err)
     s->n += (int64_t)count;
     for (size_t i = 0; i < count; i++)
         events[i].position = s->position - (int64_t)count + 1 + (int64_t)i;
-    return publish_committed(s->bus, s->db, s->lane, s->arena, events, count, err);
+    return publish_committed(s->bus, s->db, s->lane, events, count, err);
 }
 
 static int send_log(const char *path, int64_t rate, int64_t count)

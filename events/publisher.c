@@ -29,6 +29,7 @@ enum {
     CHECK_US = 1000000, /* and with nothing to do whether the log is still the one that it published */
     PAUSE_US = 20000,
     UNKNOWN = -1,
+    BATCH_LIMIT = 64 * 1024 * 1024,
 };
 
 struct lane {
@@ -201,29 +202,38 @@ static int64_t backlog(const struct lane *lane)
     return atomic_load(&lane->committed) - atomic_load(&lane->published);
 }
 
+/* Whether there is no more to do; batch: for one batch, and no longer. */
+static int publish_some(struct bus *bus, struct sql *db, struct lane *lane, struct bus_end *end, struct arena *batch,
+                        struct err *err)
+{
+    arena_reset(batch);
+    int64_t upto = atomic_load(&lane->committed);
+    int status = step(bus, db, lane, end, batch, upto, err);
+    return status > 0 && atomic_load(&lane->committed) != upto ? 0 : status;
+}
+
 /* Publishes until the bus has what the pool has committed, or somebody else takes over. What is left of a long outage
  * is for the commands to come, a turn each, and for the tail: this worker has requests to answer. */
-static int publish_all(struct bus *bus, struct sql *db, struct lane *lane, struct bus_end *end, struct arena *arena,
-                       struct err *err)
+static int publish_all(struct bus *bus, struct sql *db, struct lane *lane, struct bus_end *end, struct err *err)
 {
     int64_t began = clock_steady();
-    for (int i = 0, status = 0; i < STEPS; i++) {
-        int64_t upto = atomic_load(&lane->committed);
-        status = step(bus, db, lane, end, arena, upto, err);
-        if (status < 0)
-            return -1;
-        if (status > 0 && atomic_load(&lane->committed) == upto)
-            return 0;
+    struct arena *batch = arena_new(BATCH_LIMIT);
+    int status = batch != NULL ? 0 : fail(err, ERR_UNAVAILABLE, "no memory to publish");
+    bool leaves = false;
+    for (int i = 0; i < STEPS && status == 0 && !leaves; i++) {
+        status = publish_some(bus, db, lane, end, batch, err);
+        if (status != 0)
+            break;
         /* More was committed meanwhile, so the pool is busy: some more of it makes one batch of what would be many. */
         pause_for(GATHER_US);
         promise(lane, bus);
         if (clock_steady() - began > TURN_US) {
             atomic_store(&lane->tired, true);
-            if (atomic_load(&lane->waiting) > 0 || backlog(lane) > SMALL)
-                return 0;
+            leaves = atomic_load(&lane->waiting) > 0 || backlog(lane) > SMALL;
         }
     }
-    return 0;
+    arena_free(&batch);
+    return status < 0 ? -1 : 0;
 }
 
 /* A failure: what is known of the bus is in doubt, and everybody leaves it alone for a while. */
@@ -242,8 +252,8 @@ static void wake(struct lane *lane)
     syscall(SYS_futex, &lane->wake, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-int publish_committed(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena,
-                      const struct envelope *events, size_t count, struct err *err)
+int publish_committed(struct bus *bus, struct sql *db, struct lane *lane, const struct envelope *events, size_t count,
+                      struct err *err)
 {
     if (count == 0)
         return 0;
@@ -271,7 +281,7 @@ int publish_committed(struct bus *bus, struct sql *db, struct lane *lane, struct
             status = 1; /* who made it rest has said why */
         else if (!bus_connected(bus))
             status = fail(err, ERR_UNAVAILABLE, "bus: not connected");
-        else if ((status = publish_all(bus, db, lane, entry == ENTERED ? &lane->end : &alone, arena, err)) < 0)
+        else if ((status = publish_all(bus, db, lane, entry == ENTERED ? &lane->end : &alone, err)) < 0)
             give_up(lane);
         if (entry == ENTERED)
             pthread_mutex_unlock(&lane->lock);

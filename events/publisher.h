@@ -33,8 +33,8 @@ int64_t lane_published(const struct lane *lane);
  * durable), or leaves that to who holds the lane. Where very much is missing it does a turn of
  * some milliseconds; more is left to the next call, or to the tail.
  */
-int publish_committed(struct bus *bus, struct sql *db, struct lane *lane, struct arena *arena,
-                      const struct envelope *events, size_t count, struct err *err);
+int publish_committed(struct bus *bus, struct sql *db, struct lane *lane, const struct envelope *events, size_t count,
+                      struct err *err);
 
 /*
  * Publishes for the pool while going(); complain is told each failure, ERR_CONFLICT for a bus of another history. When

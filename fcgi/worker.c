@@ -142,8 +142,7 @@ static void publish(struct worker *worker)
     struct err err;
     const struct outcome *committed = &worker->app.committed;
     if (committed->count == 0 || worker->bus == NULL ||
-        publish_committed(worker->bus, worker->app.db, worker->lane, worker->arena, committed->events, committed->count,
-                          &err) == 0)
+        publish_committed(worker->bus, worker->app.db, worker->lane, committed->events, committed->count, &err) == 0)
         return;
     /* Not lost: the next publisher or the tail takes it from the log. */
     if (clock_steady() < worker->next_complaint)

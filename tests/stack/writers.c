@@ -99,7 +99,7 @@ static int write_one(struct context *c, int i, struct envelope *kept, struct err
         return -1;
     atomic_fetch_add(&c->shared->made, (int)outcome.count);
     /* What the bus does not take now, the tail publishes. */
-    if (publish_committed(c->bus, c->db, c->lane, c->arena, outcome.events, outcome.count, err) != 0)
+    if (publish_committed(c->bus, c->db, c->lane, outcome.events, outcome.count, err) != 0)
         log_warning("%s", err->text);
     if (i % 14 == 9) {
         *kept = outcome.events[0];
