@@ -28,6 +28,7 @@ bool secret_hash(const char *kind, const char *text, unsigned char hash[SHA256_S
 
 /* aside of LOG_IN. */
 struct login {
+    const char *verified;      /* the hash that the password was checked against */
     const char *password_hash; /* a new one; NULL keeps the one there is */
     const char *agent;         /* what the client calls itself, at most 200 characters */
     unsigned char refresh[SHA256_SIZE];
@@ -37,7 +38,7 @@ struct login {
 
 /*
  * Not for clients to send as they are: whoever dispatches LOG_IN has verified the password. Target: the user. The actor
- * of LOG_IN is the session that begins.
+ * of LOG_IN is the session that begins. It is ERR_DENIED where the hash is another one by now.
  */
 extern const struct command_type LOG_IN;
 extern const struct command_type LOG_OUT;

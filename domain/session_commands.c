@@ -29,6 +29,22 @@ static int erased(const void *state, const struct command *command, struct err *
     return user->erased_at == INT64_MIN ? 0 : fail(err, ERR_GONE, "The account was erased.");
 }
 
+static int wrong(struct err *err)
+{
+    return fail(err, ERR_DENIED, "The name or the password is wrong.");
+}
+
+static int may_log_in(const void *state, const struct command *command, struct err *err)
+{
+    return erased(state, command, err) == 0 ? 0 : wrong(err);
+}
+
+/* Between the check of the password and the lock somebody may have set another one, which ends what was there. */
+static int overtaken(const char *key, struct err *err)
+{
+    return strcmp(key, PASSWORD_CHANGED) == 0 ? wrong(err) : 0;
+}
+
 static int log_in(const void *state, const struct command *command, struct decision *decision, struct err *err)
 {
     return note(state, command, decision, "user.logged_in", session_json(command, command->actor->session_id), err);
@@ -40,6 +56,7 @@ static int begin(struct sql_batch *batch, const struct command *command, struct 
     const char *session = command->actor->session_id;
     struct sql_arg now = sql_moment(batch, command->now);
     (void)err;
+    user_expect_password(batch, command, login->verified);
     if (login->password_hash != NULL)
         sql_batch_add(batch, "UPDATE credentials SET password_hash = ? WHERE user_id = ?",
                       SQL_ARGS(SQL_TEXT(login->password_hash), SQL_TEXT(command->target)));
@@ -56,8 +73,9 @@ const struct command_type LOG_IN = {
     .name = "log_in",
     .summary = "Begins a session.",
     .model = &USERS,
-    .authorise = erased,
+    .authorise = may_log_in,
     .decide = log_in,
+    .taken = overtaken,
     .beside = begin,
 };
 

@@ -48,7 +48,7 @@ int user_noted(void *state, const struct envelope *event, struct arena *arena, s
 extern const upcaster USER_REGISTERED_UP[];
 extern const upcaster USER_IMPORTED_UP[];
 
-/* By name or by email; ERR_ABSENT where there is none. *hash: of the password. */
+/* By name or by email; ERR_ABSENT where there is none. *hash: of the password; where hash is NULL none is needed. */
 int user_find(struct sql *db, struct arena *arena, const char *name, struct user *user, const char **hash,
               struct err *err);
 /* By id, for who may see the account: the user and user_admin; ERR_ABSENT otherwise, and for one who was erased. */
@@ -64,11 +64,14 @@ struct str user_sealed_json(const struct command *command, const char *id, const
 /* «{"id":…}». */
 struct str user_id_json(const struct command *command);
 /* The refusal for a name or an address that is taken. */
-const char *user_taken(const char *key);
+int user_taken(const char *key, struct err *err);
 /* 0 for the user and for user_admin. To anybody else, and once it is erased, the account is not there. */
 int user_may_change(const void *state, const struct command *command, struct err *err);
 bool user_is_self(const struct command *command);
 /* Lays a hash of the payload's password in command->aside. */
 int user_hash_password(struct command *command, struct err *err);
+/* Lets a batch fail, with this as its key, unless the hash of the target's password still is the one that was checked. */
+#define PASSWORD_CHANGED "password_changed"
+void user_expect_password(struct sql_batch *batch, const struct command *command, const char *hash);
 
 #endif

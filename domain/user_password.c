@@ -11,8 +11,16 @@ static const struct field FIELDS[] = {
     {.name = "current_password", .type = FIELD_TEXT, .least = 1, .most = 256},
 };
 
-/* The user says the old one too: a session that was left open is not enough to take the account over. */
-static int check_current(struct sql *db, const struct command *command, struct err *err)
+static int wrong(struct err *err)
+{
+    return fail(err, ERR_DENIED, "The current password is wrong.");
+}
+
+/*
+ * The user says the old one too: a session that was left open is not enough to take the account over. What it was
+ * checked against must be there yet when the new one takes its place.
+ */
+static int check_current(struct sql *db, struct command *command, struct err *err)
 {
     struct sql_rows rows;
     struct str current = json_string(command->payload, "current_password");
@@ -21,8 +29,10 @@ static int check_current(struct sql *db, const struct command *command, struct e
         return -1;
     if (current.data == NULL)
         return fail(err, ERR_INVALID, "current_password must be there.");
-    int right = rows.count == 1 ? password_check(current.data, current.len, SQL_CELL(&rows, 0, 0).data, err) : 0;
-    return right == 0 ? fail(err, ERR_DENIED, "The current password is wrong.") : right > 0 ? 0 : -1;
+    const char *hash = rows.count == 1 ? SQL_CELL(&rows, 0, 0).data : NULL;
+    int right = hash != NULL ? password_check(current.data, current.len, hash, err) : 0;
+    command->prepared = hash;
+    return right == 0 ? wrong(err) : right > 0 ? 0 : -1;
 }
 
 static int prepare(struct sql *db, struct command *command, struct err *err)
@@ -45,10 +55,25 @@ static int decide(const void *state, const struct command *command, struct decis
     return 0;
 }
 
+void user_expect_password(struct sql_batch *batch, const struct command *command, const char *hash)
+{
+    sql_batch_add(batch,
+                  "IF NOT EXISTS (SELECT 1 FROM credentials WHERE user_id = ? AND password_hash = ? FOR UPDATE) THEN "
+                  "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '" PASSWORD_CHANGED "'; END IF",
+                  SQL_ARGS(SQL_TEXT(command->target), SQL_TEXT(hash)));
+}
+
+static int taken(const char *key, struct err *err)
+{
+    return strcmp(key, PASSWORD_CHANGED) == 0 ? wrong(err) : 0;
+}
+
 static int beside(struct sql_batch *batch, const struct command *command, struct err *err)
 {
     const char *session = command->actor->session_id;
     (void)err;
+    if (command->prepared != NULL)
+        user_expect_password(batch, command, command->prepared);
     sql_batch_add(batch, "UPDATE credentials SET password_hash = ? WHERE user_id = ?",
                   SQL_ARGS(SQL_TEXT((const char *)command->aside), SQL_TEXT(command->target)));
     sql_batch_add(batch, "DELETE FROM sessions WHERE user_id = ? AND id <> ?",
@@ -66,5 +91,6 @@ const struct command_type CHANGE_PASSWORD = {
     .prepare = prepare,
     .authorise = user_may_change,
     .decide = decide,
+    .taken = taken,
     .beside = beside,
 };

@@ -100,13 +100,13 @@ static int decide(const void *state, const struct command *command, struct decis
     return ok ? 0 : fail(err, ERR_INTERNAL, "the registration is too large");
 }
 
-const char *user_taken(const char *key)
+int user_taken(const char *key, struct err *err)
 {
     if (strcmp(key, "username") == 0)
-        return "The username is taken.";
+        return fail(err, ERR_CONFLICT, "The username is taken.");
     if (strcmp(key, "invitation") == 0)
-        return "The invitation was used by somebody else.";
-    return strcmp(key, "email") == 0 ? "The email is taken." : NULL;
+        return fail(err, ERR_CONFLICT, "The invitation was used by somebody else.");
+    return strcmp(key, "email") == 0 ? fail(err, ERR_CONFLICT, "The email is taken.") : 0;
 }
 
 int user_hash_password(struct command *command, struct err *err)

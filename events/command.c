@@ -123,8 +123,9 @@ static int conflict(const struct work *work, const char *key, struct err *err)
         work->command->clashes++;
         return fail(err, ERR_TRANSIENT, "the %s that was chosen is taken", key);
     }
-    const char *why = type->taken != NULL ? type->taken(key) : NULL;
-    return fail(err, ERR_CONFLICT, "%s", why != NULL ? why : "it is there already");
+    if (type->taken != NULL && type->taken(key, err) != 0)
+        return -1;
+    return fail(err, ERR_CONFLICT, "it is there already");
 }
 
 /* Without an event the answer is as of the position from before: what it shows has in it at least all up to there. */

@@ -87,8 +87,8 @@ struct command_type {
     /* 0, or -1 with ERR_DENIED, or ERR_ABSENT for what the actor may not even see. NULL: anybody may. */
     int (*authorise)(const void *state, const struct command *command, struct err *err);
     int (*decide)(const void *state, const struct command *command, struct decision *decision, struct err *err);
-    /* The refusal for a unique key of the read model that was taken. NULL: it has none. */
-    const char *(*taken)(const char *key);
+    /* Fails with the refusal for a unique key that was taken, or for a SIGNAL of beside; 0: it knows none. May be NULL. */
+    int (*taken)(const char *key, struct err *err);
     /* More statements of the same transaction that are no event (credentials). May be NULL. */
     int (*beside)(struct sql_batch *batch, const struct command *command, struct err *err);
 };

@@ -426,8 +426,9 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
             fault_add(&faults, "", err.text);
         if (err.kind == ERR_STALE && app->committed.version > 0)
             app_add_etag(exchange, app->committed.version);
-        if (err.kind == ERR_DENIED && command->actor->user_id == NULL)
-            http_send_unauthorized(exchange->response, exchange->request, "This call needs an access token.");
+        if (err.kind == ERR_DENIED && exchange->actor.user_id == NULL)
+            http_send_unauthorized(exchange->response, exchange->request,
+                                   command->type == &LOG_IN ? err.text : "This call needs an access token.");
         else
             http_send_error(exchange->response, exchange->request, &err, &faults);
         return false;

@@ -115,7 +115,8 @@ static void begin_session(struct exchange *exchange, const struct user *user, co
     char session[ID_TEXT], refresh[SECRET_TEXT];
     struct app *app = app_of(exchange);
     struct json_object *cookies = json_object_object_get(payload, "cookies");
-    struct login login = {.password_hash = rehash(app, exchange->arena, hash, json_string(payload, "password")),
+    struct login login = {.verified = hash,
+                          .password_hash = rehash(app, exchange->arena, hash, json_string(payload, "password")),
                           .agent = agent_of(exchange)};
     id_new(session);
     secret_make(REFRESH_KIND, refresh, login.refresh);
