@@ -230,7 +230,7 @@ static void check_invitation(const struct command *command, struct faults *fault
 
 static int may_invite(const void *state, const struct command *command, struct err *err)
 {
-    if (!actor_may(command->actor, "user_admin") || command->actor->scopes != NULL)
+    if (!user_administers(command->actor))
         return fail(err, ERR_DENIED, "Only user_admin invites.");
     return erased(state, command, err);
 }

@@ -68,6 +68,8 @@ int user_taken(const char *key, struct err *err);
 /* 0 for the user and for user_admin. To anybody else, and once it is erased, the account is not there. */
 int user_may_change(const void *state, const struct command *command, struct err *err);
 bool user_is_self(const struct command *command);
+/* Whether the actor administers accounts: has user_admin, and in a session, for an API token changes none. */
+bool user_administers(const struct actor *actor);
 /* Lays a hash of the payload's password in command->aside. */
 int user_hash_password(struct command *command, struct err *err);
 /* Lets a batch fail, with this as its key, unless the hash of the target's password still is the one that was checked. */

@@ -22,8 +22,8 @@ static const struct field FIELDS[] = {
 static int may_register(const void *state, const struct command *command, struct err *err)
 {
     (void)state;
-    if (json_object_object_get(command->payload, "permissions") != NULL && !actor_may(command->actor, "user_admin"))
-        return fail(err, ERR_DENIED, "Only user_admin grants permissions.");
+    if (json_object_object_get(command->payload, "permissions") != NULL && !user_administers(command->actor))
+        return fail(err, ERR_DENIED, "Only user_admin grants permissions, and no API token does.");
     return 0;
 }
 
@@ -128,7 +128,7 @@ static int may_enter(struct sql *db, const struct command *command, struct err *
     const char *mode = command->conf->auth_registration;
     struct str invitation = json_string(command->payload, "invitation");
     unsigned char *hash = arena_alloc(command->arena, SHA256_SIZE);
-    if (strcmp(mode, "open") == 0 || actor_may(command->actor, "user_admin"))
+    if (strcmp(mode, "open") == 0 || user_administers(command->actor))
         return 0;
     if (strcmp(mode, "closed") == 0)
         return fail(err, ERR_DENIED, "Registration is closed.");
@@ -159,8 +159,7 @@ static void use_invitation(struct sql_batch *batch, const struct command *comman
 {
     unsigned char hash[SHA256_SIZE];
     struct str invitation = json_string(command->payload, "invitation");
-    bool needed =
-        strcmp(command->conf->auth_registration, "invitation") == 0 && !actor_may(command->actor, "user_admin");
+    bool needed = strcmp(command->conf->auth_registration, "invitation") == 0 && !user_administers(command->actor);
     if (!needed || invitation.data == NULL || !secret_hash(INVITATION_KIND, invitation.data, hash))
         return;
     const char *bytes = arena_copy(sql_batch_arena(batch), (const char *)hash, sizeof hash);

@@ -15,6 +15,11 @@ bool user_is_self(const struct command *command)
     return command->actor->user_id != NULL && strcmp(command->actor->user_id, command->target) == 0;
 }
 
+bool user_administers(const struct actor *actor)
+{
+    return actor->scopes == NULL && actor_may(actor, "user_admin");
+}
+
 int user_may_change(const void *state, const struct command *command, struct err *err)
 {
     const struct user *user = state;

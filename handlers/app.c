@@ -336,7 +336,7 @@ static bool may_register(struct exchange *exchange)
     struct str client = app_client(exchange);
     const struct try tries[] = {
         {{"register-address", app_of(exchange)->conf->throttle_register_address, 3600}, client.data, client.len}};
-    return actor_may(&exchange->actor, "user_admin") || app_try(exchange, tries, 1);
+    return user_administers(&exchange->actor) || app_try(exchange, tries, 1);
 }
 
 /* An Idempotency-Key that is one, or none; false, and 400 is the answer. */
@@ -402,6 +402,12 @@ bool app_repeated(struct exchange *exchange, struct command *command)
     return found != 0;
 }
 
+/* Commands for which it takes no account, so that one is not what a refusal is about. */
+static bool tells_anybody(const struct command_type *type)
+{
+    return type == &LOG_IN || type == &REGISTER_USER;
+}
+
 bool app_dispatch(struct exchange *exchange, struct command *command)
 {
     struct app *app = app_of(exchange);
@@ -428,7 +434,7 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
             app_add_etag(exchange, app->committed.version);
         if (err.kind == ERR_DENIED && exchange->actor.user_id == NULL)
             http_send_unauthorized(exchange->response, exchange->request,
-                                   command->type == &LOG_IN ? err.text : "This call needs an access token.");
+                                   tells_anybody(command->type) ? err.text : "This call needs an access token.");
         else
             http_send_error(exchange->response, exchange->request, &err, &faults);
         return false;

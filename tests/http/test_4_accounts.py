@@ -227,6 +227,21 @@ def test_api_tokens(stack, person, admin):
     short.get("/api/auth").problem(401)
 
 
+def test_a_token_makes_no_administrator(stack, admin):
+    """Nor is it taken for its user's session where accounts are opened."""
+    made = admin.post("/api/auth/tokens", {"name": "t", "scopes": ["read", "write", "user_admin"]}).json
+    token, name = stack.client(made["token"]), f"made{stack.head}"
+    body = {"username": name, "email": f"{name}@example.org", "password": "long enough"}
+    head = stack.head
+    for permissions in ["user_admin"], ["audit_read"], []:
+        for path in "/api/users", "/api/commands/register_user":
+            token.post(path, {**body, "permissions": permissions}).problem(403)
+    assert stack.head == head
+    answer = token.post("/api/users", body)
+    assert answer.status == 201 and "ratelimit" in answer.headers and answer.json["permissions"] == []
+    assert "ratelimit" not in admin.post("/api/users", {**body, "username": f"{name}b", "email": f"b{name}@example.org"}).headers
+
+
 def test_erasure(stack, person, admin):
     """Nothing in the log, in a table, on the bus or in an export says who it was."""
     where = person.client.article("Stays").headers["location"]

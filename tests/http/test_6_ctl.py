@@ -194,7 +194,11 @@ def test_registration_modes(stack, admin, mode):
         with open(path, "w") as file:
             file.write(before + f"[auth]\nregistration = {mode}\n")
         stack.dev("up")
-        register().problem(401)
+        assert mode in register().problem(401)["detail"]
+        scopes = {"name": "t", "scopes": ["read", "write", "user_admin"]}
+        token = stack.client(admin.post("/api/auth/tokens", scopes).json["token"])
+        name = f"tok{stack.head}"
+        assert mode in token.post("/api/users", {"username": name, "email": f"{name}@example.org", "password": "long enough"}).problem(403)["detail"]
         code = stack.ctl("user", "invite", "--days", "1").stdout.split()[0]
         api = admin.post("/api/auth/invitations", {"expires_in": 600})
         assert api.status == 201
@@ -202,10 +206,10 @@ def test_registration_modes(stack, admin, mode):
             register(invitation=code).problem(401)
         else:
             for bad in "x", code[:-1], code[:-1] + ("A" if code[-1] != "A" else "B"):
-                register(invitation=bad).problem(401)
+                assert "invitation" in register(invitation=bad).problem(401)["detail"]
             for invitation in code, api.json["invitation"]:
                 assert register(invitation=invitation).status == 201
-                register(invitation=invitation).problem(401)
+                assert "not valid" in register(invitation=invitation).problem(401)["detail"]
         stack.user("ann").post("/api/auth/invitations", {}).problem(403)
         name = f"adm{stack.head}"
         assert admin.post("/api/users", {"username": name, "email": f"{name}@example.org", "password": "long enough"}).status == 201
