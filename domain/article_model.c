@@ -47,12 +47,25 @@ void article_json(struct buf *buf, struct str summary, struct author author, str
     buf_puts(buf, "}");
 }
 
-static void json(struct buf *buf, const void *state, const struct actor *actor)
+/* One's own name is known also where nobody has looked it up. */
+static struct author author_of(const struct article *article, const struct actor *actor)
 {
-    const struct article *article = state;
     struct author author = {.id = article->author_id, .name = article->author_name};
     if (author.name == NULL && actor->user_id != NULL && strcmp(actor->user_id, author.id) == 0)
         author.name = actor->username;
+    return author;
+}
+
+static const char *about(const void *state, const struct actor *actor)
+{
+    struct author author = author_of(state, actor);
+    return author.name != NULL ? author.id : NULL;
+}
+
+static void json(struct buf *buf, const void *state, const struct actor *actor)
+{
+    const struct article *article = state;
+    struct author author = author_of(article, actor);
     article_json(buf, article->summary, author, article->rest);
 }
 
@@ -248,6 +261,7 @@ const struct read_model ARTICLES = {
     .lookup_offset = offsetof(struct article, author_name),
     .json = json,
     .whole_json = whole_json,
+    .about = about,
     .audience = audience,
     .imported_shows = article_imported_shows,
     .derive = derive,

@@ -1,5 +1,6 @@
 /* erase_user → user.erased: the key of what is sealed in the log is destroyed, and all that is personal beside it. */
 #include "domain/user.h"
+#include "events/idempotency.h"
 #include "events/seal.h"
 
 static const struct field FIELDS[] = {
@@ -23,12 +24,7 @@ static int beside(struct sql_batch *batch, const struct command *command, struct
     seal_key_destroy(batch, command->target);
     for (size_t i = 0; i < sizeof STATEMENTS / sizeof STATEMENTS[0]; i++)
         sql_batch_add(batch, STATEMENTS[i], &id, 1);
-    /* What was answered to commands with an Idempotency-Key may name the user. */
-    sql_batch_add(batch, "DELETE FROM commands WHERE actor = ?", &id, 1);
-    sql_batch_add(batch,
-                  "DELETE c FROM events AS e JOIN commands AS c ON c.event_id = e.id WHERE e.stream = "
-                  "CONCAT(_ascii'user-', ?)",
-                  &id, 1);
+    idempotency_forget(batch, command->target);
     sql_batch_add(batch, "UPDATE log_head SET names = names + 1 WHERE one = 1", NULL, 0);
     return 0;
 }

@@ -62,6 +62,13 @@ static int derive(void *state, const unsigned char *key, struct arena *arena, st
     return 0;
 }
 
+static const char *about(const void *state, const struct actor *actor)
+{
+    const struct user *user = state;
+    (void)actor;
+    return user->username != NULL || user->email != NULL ? user->id : NULL;
+}
+
 static const char *audience(const void *state, struct arena *arena)
 {
     const struct user *user = state;
@@ -97,6 +104,7 @@ const struct read_model USERS = {
     .state_size = sizeof(struct user),
     .json = json,
     .whole_json = whole_json,
+    .about = about,
     .audience = audience,
     .sealed = true,
     .derive = derive,

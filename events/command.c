@@ -104,6 +104,15 @@ static void set_positions(struct outcome *outcome, int64_t last)
         outcome->events[i].position = last - (int64_t)(outcome->count - 1 - i);
 }
 
+/* The user whom the answer shows was erased meanwhile: it is to be made again, without the name. */
+static int erased(const struct work *work, struct err *err)
+{
+    const struct command *command = work->command;
+    const char *user = command->type->creates ? NULL : work->rows->about(work->before, command->actor);
+    bool own = user == NULL || (command->actor->user_id != NULL && strcmp(user, command->actor->user_id) == 0);
+    return own ? fail(err, ERR_DENIED, "The account was erased.") : fail(err, ERR_TRANSIENT, "the user was erased");
+}
+
 /* A unique key that was taken: of the log it is a race for the stream, of a read model a refusal of the command's own.
  */
 static int conflict(const struct work *work, const char *key, struct err *err)
@@ -113,6 +122,8 @@ static int conflict(const struct work *work, const char *key, struct err *err)
         return fail(err, ERR_TRANSIENT, "the stream has moved on");
     if (strcmp(key, "idempotency") == 0)
         return fail(err, ERR_TRANSIENT, "the same command was there first");
+    if (strcmp(key, "erased") == 0)
+        return erased(work, err);
     if (strcmp(key, "PRIMARY") == 0 || strcmp(key, "event_id") == 0)
         return fail(err, ERR_INTERNAL, "the next position, or an id, is taken: see courantctl verify");
     if (strcmp(key, "stream_behind") == 0)

@@ -147,6 +147,16 @@ static struct sql_arg reply_text(struct str text)
     return SQL_STR(text.data != NULL ? text : STR(""));
 }
 
+/* Whose name or address the answer shows; "" for nobody's. */
+static const char *about_of(const struct command *command, const struct outcome *outcome)
+{
+    const struct read_model *model = command->type->model;
+    const char *user = outcome->reply.body.len > 0 && model->about != NULL && outcome->state != NULL
+                           ? model->about(outcome->state, command->actor)
+                           : NULL;
+    return user != NULL ? user : "";
+}
+
 void idempotency_add(struct sql_batch *batch, const struct command *command, const struct outcome *outcome, bool logged)
 {
     unsigned char *digest = arena_alloc(command->arena, SHA256_SIZE);
@@ -155,19 +165,32 @@ void idempotency_add(struct sql_batch *batch, const struct command *command, con
         return; /* the arena says so, and the command is refused */
     digest_of(command, digest);
     expiry(since);
+    const char *about = about_of(command, outcome);
+    if (about[0] != '\0')
+        sql_batch_add(batch,
+                      "IF EXISTS (SELECT 1 FROM users WHERE id = ? AND erased_at IS NOT NULL LOCK IN SHARE MODE) THEN "
+                      "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'erased'; END IF",
+                      SQL_ARGS(SQL_TEXT(about)));
     sql_batch_add(batch, "DELETE FROM commands WHERE actor = ? AND idempotency_key = ? AND created_at <= ?",
                   SQL_ARGS(SQL_TEXT(actor_of(command)), SQL_TEXT(key_of(command)), SQL_TEXT(since)));
     /* What left no event is as of the last one that there was. */
     sql_batch_add(batch,
                   logged ? "INSERT INTO commands (actor, idempotency_key, digest, event_id, status, headers, body, "
-                           "created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+                           "about, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
                          : "INSERT INTO commands (actor, idempotency_key, digest, event_id, status, headers, body, "
-                           "created_at) VALUES (?, ?, ?, COALESCE((SELECT id FROM events WHERE position = ?), ''), "
-                           "?, ?, ?, ?)",
+                           "about, created_at) VALUES (?, ?, ?, COALESCE((SELECT id FROM events WHERE position = ?), "
+                           "''), ?, ?, ?, ?, ?)",
                   SQL_ARGS(SQL_TEXT(actor_of(command)), SQL_TEXT(key_of(command)), SQL_BYTES(digest, SHA256_SIZE),
                            logged ? SQL_TEXT(outcome->events[outcome->count - 1].id) : SQL_INT(outcome->position),
                            SQL_INT(outcome->reply.status), reply_text(outcome->reply.headers),
-                           reply_text(outcome->reply.body), sql_moment(batch, command->now)));
+                           reply_text(outcome->reply.body), SQL_TEXT(about), sql_moment(batch, command->now)));
+}
+
+void idempotency_forget(struct sql_batch *batch, const char *user_id)
+{
+    const struct sql_arg user = SQL_TEXT(user_id);
+    sql_batch_add(batch, "DELETE FROM commands WHERE actor = ?", &user, 1);
+    sql_batch_add(batch, "DELETE FROM commands WHERE about = ?", &user, 1);
 }
 
 int idempotency_purge(struct sql *db, struct err *err)

@@ -4,6 +4,10 @@
  *
  * The record is written in the command's own transaction, so it is there exactly when the command's events are. Of two
  * that race, the second fails on the record's unique key, and is given the answer of the first.
+ *
+ * An answer may show a user's name or address: the record names that user (about), and goes when he is erased. Where he
+ * was erased since the answer was made, the batch fails with the key «erased», so that no record comes after the
+ * erasure.
  */
 #ifndef COURANT_EVENTS_IDEMPOTENCY_H
 #define COURANT_EVENTS_IDEMPOTENCY_H
@@ -30,6 +34,9 @@ int idempotency_find(struct sql *db, const struct command *command, struct outco
  */
 void idempotency_add(struct sql_batch *batch, const struct command *command, const struct outcome *outcome,
                      bool logged);
+
+/* Adds to a batch that what is remembered of a user goes: the answers that were his, and those that show him. */
+void idempotency_forget(struct sql_batch *batch, const char *user_id);
 
 /* Takes away some records that are past their time. Best called now and then, by whoever has just answered. */
 int idempotency_purge(struct sql *db, struct err *err);

@@ -74,6 +74,8 @@ struct read_model {
     /* The state as the one who has changed it sees it, and all that the row holds, for the imported event. */
     void (*json)(struct buf *buf, const void *state, const struct actor *actor);
     void (*whole_json)(struct buf *buf, const void *state);
+    /* The user whose name or address json shows; NULL where it shows none. */
+    const char *(*about)(const void *state, const struct actor *actor);
     /* Who may see an event of a thing in this state (events/actor.h); NULL when the arena is exhausted. */
     const char *(*audience)(const void *state, struct arena *arena);
     /* Whether a thing is for everybody after an imported event; NULL: such a one has no effect of its own. */

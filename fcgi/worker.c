@@ -24,6 +24,8 @@
 
 enum { ARENA_LIMIT = 128 * 1024 * 1024, COMPLAIN_US = 10000000, LEARN_US = 1000000, TIDY_EVERY = 256 };
 
+static const int64_t TIDY_US = (int64_t)3600 * 1000000;
+
 struct worker {
     const struct conf *conf;
     int listen_fd, epoll_fd;
@@ -33,7 +35,7 @@ struct worker {
     struct app app;
     FCGX_Request fcgi;
     int known_fd; /* the connection whose timeout is set */
-    int64_t next_complaint, next_question;
+    int64_t next_complaint, next_question, next_tidying;
     unsigned commands;
     bool secret; /* the request may have brought one */
 };
@@ -46,6 +48,27 @@ static void on_end(int number)
     asked_to_end = 1;
 }
 
+/*
+ * Takes away a bit of what is past its time: after some hundred commands, at the start and each hour, also where
+ * nothing happens, for what is remembered may name people.
+ */
+static void tidy(struct worker *worker)
+{
+    struct err err;
+    struct app *app = &worker->app;
+    if (clock_steady() < worker->next_tidying && (!app->commanded || ++worker->commands % TIDY_EVERY != 0))
+        return;
+    worker->next_tidying = clock_steady() + TIDY_US - getpid() % 600 * 1000000;
+    if (app->db == NULL && sql_open(&app->db, worker->conf, &err) != 0) {
+        log_warning("nothing is taken away: %s", err.text);
+        return;
+    }
+    if (idempotency_purge(app->db, &err) != 0)
+        log_warning("old Idempotency-Keys are not taken away: %s", err.text);
+    if (session_purge(app->db, &err) != 0)
+        log_warning("old sessions are not taken away: %s", err.text);
+}
+
 /* Waits on the connection that was kept, or else on the socket that the pool shares; of its waiters one is woken. */
 static bool wait_for_request(struct worker *worker)
 {
@@ -54,10 +77,15 @@ static bool wait_for_request(struct worker *worker)
     while (!asked_to_end) {
         struct pollfd kept = {.fd = worker->fcgi.ipcFd, .events = POLLIN};
         struct epoll_event event;
-        int ready = worker->fcgi.ipcFd >= 0 ? ppoll(&kept, 1, NULL, &none)
-                                            : epoll_pwait(worker->epoll_fd, &event, 1, -1, &none);
+        int64_t rest = worker->next_tidying - clock_steady();
+        struct timespec span = {rest > 0 ? rest / 1000000 : 0, rest > 0 ? rest % 1000000 * 1000 : 0};
+        int ready = worker->fcgi.ipcFd >= 0
+                        ? ppoll(&kept, 1, &span, &none)
+                        : epoll_pwait(worker->epoll_fd, &event, 1, (int)span.tv_sec * 1000 + 999, &none);
         if (ready > 0)
             return true;
+        if (ready == 0)
+            tidy(worker);
         if (ready < 0 && errno != EINTR) {
             log_error("waiting for a request: %s", strerror(errno));
             return false;
@@ -154,18 +182,6 @@ static void publish(struct worker *worker)
     worker->next_complaint = clock_steady() + COMPLAIN_US;
 }
 
-/* One request in some hundred takes away a bit of what is past its time. */
-static void tidy(struct worker *worker)
-{
-    struct err err;
-    if (worker->app.committed.count == 0 || ++worker->commands % TIDY_EVERY != 0)
-        return;
-    if (idempotency_purge(worker->app.db, &err) != 0)
-        log_warning("old Idempotency-Keys are not taken away: %s", err.text);
-    if (session_purge(worker->app.db, &err) != 0)
-        log_warning("old sessions are not taken away: %s", err.text);
-}
-
 static bool serve_one(struct worker *worker)
 {
     if (!wait_for_request(worker))
@@ -184,6 +200,7 @@ static bool serve_one(struct worker *worker)
     }
     bound_reads(worker);
     worker->app.committed.count = 0;
+    worker->app.commanded = false;
     answer(worker);
     FCGX_Finish_r(&worker->fcgi);
     if (worker->secret)

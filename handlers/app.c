@@ -441,6 +441,7 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
     }
     if (command->type == &CHANGE_PASSWORD)
         throttle_give_back(app->throttle, &guess.limit, guess.who, guess.len);
+    app->commanded = true;
     known_raise(app->known, app->committed.position);
     if (command->type->renames)
         known_names_changed(app->known);

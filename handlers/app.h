@@ -24,6 +24,7 @@ struct app {
     struct keys *keys;
     struct throttle *throttle; /* the pool's; may be NULL */
     struct outcome committed;  /* of this request's command; count 0: none */
+    bool commanded;            /* this request's command was done, with events or without */
 };
 
 extern const struct route ROUTES[];

@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from courant import Session, until
+
 OTHER = "01a208b3-259a-715e-b9fb-b4a77b7b190d"
 
 
@@ -268,6 +270,51 @@ def test_erasure(stack, person, admin):
     assert stack.client().get("/feed.atom").status == 200
 
 
+def remembered(stack, *names):
+    """How many remembered answers hold one of these names."""
+    return [stack.sql(f"SELECT COUNT(*) FROM commands WHERE CONCAT(headers, body) LIKE '%{name}%'")[0][0] for name in names]
+
+
+def test_erasure_reaches_the_answers_of_others(stack, person, admin):
+    """What an administrator and an editor were answered, also where nothing had changed, names the user no longer."""
+    made = person.client.article("Edited by others", publish=False)
+    where, key = made.headers["location"], {"If-Match": "*", "Idempotency-Key": f"others-{person.id}"}
+    assert admin.call("PUT", person.where + "/permissions", {"permissions": []}, headers=key).status == 200
+    for number, (method, path, body) in enumerate([("PUT", where, {"title": "t", "content": "c"}), ("PATCH", where, {"title": "t"}),
+                                                   ("PATCH", where, {"title": "u"}), ("POST", where + "/publish", None)]):
+        answer = admin.call(method, path, body, headers={**key, "Idempotency-Key": f"{number}-{person.id}"})
+        assert answer.status == 200 and answer.json["author"]["username"] == person.name
+    person.client.post("/api/articles", {"title": "t", "content": "c"}, headers={"Idempotency-Key": f"own-{person.id}"})
+    assert remembered(stack, person.name) != ["0"]
+    assert admin.call("DELETE", person.where, headers={**key, "Idempotency-Key": f"erase-{person.id}"}).status == 204
+    assert remembered(stack, person.name, f"{person.name}@example.org") == ["0", "0"]
+    assert admin.call("PATCH", where, {"title": "v"}, headers={**key, "Idempotency-Key": f"later-{person.id}"}).json["author"]["username"] is None
+
+
+def test_no_answer_is_remembered_after_the_erasure(stack, person, admin):
+    """Of a command that had read the name before."""
+    made = person.client.article("Edited meanwhile", publish=False)
+    key = {"If-Match": "*", "Idempotency-Key": f"meanwhile-{person.id}"}
+    calls = [lambda: admin.call("PATCH", made.headers["location"], {"title": "t"}, headers=key),
+             lambda: person.client.post("/api/articles", {"title": "t", "content": "c"}, headers={"Idempotency-Key": f"own-{person.id}"})]
+    answers = []
+    threads = [threading.Thread(target=lambda call=call: answers.append(call())) for call in calls]
+    with Session(stack) as session:
+        session.run(f"START TRANSACTION; SELECT id FROM users WHERE id = '{person.id}' FOR UPDATE")
+        for thread in threads:
+            thread.start()
+        waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'courant' AND info LIKE 'BEGIN NOT ATOMIC%'"
+        until(lambda: stack.root(waiting) == [["2"]], what="the commands that wait for the user")
+        session.run(f"UPDATE users SET erased_at = UTC_TIMESTAMP(6), username = NULL, email = NULL WHERE id = '{person.id}'; COMMIT")
+        for thread in threads:
+            thread.join()
+    try:
+        assert sorted(answer.status for answer in answers) == [200, 403]
+        assert remembered(stack, person.name) == ["0"]
+    finally:
+        stack.sql(f"UPDATE users SET erased_at = NULL, username = '{person.name}', email = '{person.name}@example.org' WHERE id = '{person.id}'")
+
+
 def test_what_is_sealed_is_nowhere_in_the_clear(stack, person):
     data = events_of(stack, person.id)[0][1]
     assert sorted(data) == ["id", "sealed"] and person.name not in json.dumps(data)
@@ -298,6 +345,15 @@ def test_what_is_past_its_time_is_taken_away(stack, person, admin):
             break
     assert stack.sql(count) == [["0"]]
     assert stack.sql("SELECT COUNT(*) FROM refresh_tokens WHERE session_id NOT IN (SELECT id FROM sessions)") == [["0"]]
+
+
+def test_what_is_past_its_time_goes_where_nothing_happens(stack, person):
+    """A worker that starts takes it away."""
+    stack.sql(f"INSERT INTO commands (actor, idempotency_key, digest, event_id, status, headers, body, created_at) VALUES "
+              f"('', 'quiet-{person.id}', REPEAT('x', 32), '', 200, '', '', '2020-01-01')")
+    stack.dev("stop", "fcgi")
+    stack.dev("start", "fcgi")
+    until(lambda: stack.sql(f"SELECT COUNT(*) FROM commands WHERE idempotency_key = 'quiet-{person.id}'") == [["0"]], what="the tidying")
 
 
 @pytest.mark.parametrize("id", ["%C3%A9", "x" * 300, "%F0%9F%98%80", "x'y", "%20", OTHER.upper()])

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from courant import Stream, until
+from test_4_accounts import Person, remembered
 
 
 @pytest.fixture
@@ -136,6 +137,18 @@ def test_sessions_end_streams_without_events(stack, mode):
     assert stack.ctl("user", "grant", name, "audit_read").returncode == 0
     assert stays.ended.wait(10) and stays.frames[-1] == (None, None, None)  # retry: who it is goes on
     assert stack.head == head
+
+
+def test_erasure_without_events(stack, mode):
+    """In direct mode every answer is remembered for a while, with a key or without."""
+    mode(accounts="direct", articles="direct")
+    admin, person = stack.admin(), Person(stack, "dir")
+    name, made = f"{person.name}b", person.client.article("Direct")
+    assert person.client.call("PUT", person.where, {"username": name, "email": f"{name}@example.org"}, headers={"If-Match": "*"}).status == 200
+    assert admin.call("PATCH", made.headers["location"], {"title": "u"}, headers={"If-Match": "*"}).json["author"]["username"] == name
+    assert remembered(stack, person.name) != ["0"]
+    assert admin.call("DELETE", person.where, headers={"If-Match": "*"}).status == 204
+    assert remembered(stack, person.name) == ["0"]
 
 
 def test_adopting_what_is_not_there(stack):
