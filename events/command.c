@@ -199,19 +199,16 @@ static int leave(const struct work *work, struct outcome *outcome, struct err *e
     return 0;
 }
 
-/* Locks the row and reads it. */
-static int load(const struct work *work, void *state, struct err *err)
+static int read_row(const struct work *work, const char *rest, void *state, struct err *err)
 {
     struct sql_rows rows;
     struct arena *arena = work->command->arena;
-    const char *rest = "WHERE id = ? FOR UPDATE";
     /* What is derived of sealed data is kept, unless the command seals anew. */
     const char *text = work->rows->sealed ? row_select(work->rows, arena, work->rows->name, rest)
                                           : row_select_state(work->rows, arena, work->rows->name, rest);
     if (text == NULL)
         return fail(err, ERR_INTERNAL, "no room for a row");
-    if (sql_begin(work->db, err) != 0 ||
-        sql_select(work->db, arena, text, SQL_ARGS(SQL_TEXT(work->id)), &rows, err) != 0)
+    if (sql_select(work->db, arena, text, SQL_ARGS(SQL_TEXT(work->id)), &rows, err) != 0)
         return -1;
     if (rows.count != 1)
         return fail(err, ERR_ABSENT, "There is no such %s.", work->rows->category);
@@ -220,6 +217,12 @@ static int load(const struct work *work, void *state, struct err *err)
     if (found != NULL)
         memcpy((char *)state + work->rows->lookup_offset, &found, sizeof found);
     return 0;
+}
+
+/* Locks the row and reads it. */
+static int load(const struct work *work, void *state, struct err *err)
+{
+    return sql_begin(work->db, err) == 0 ? read_row(work, "WHERE id = ? FOR UPDATE", state, err) : -1;
 }
 
 static int permit(const struct work *work, const void *state, struct outcome *outcome, struct err *err)
@@ -267,15 +270,20 @@ static int decide(struct work *work, struct outcome *outcome, struct err *err)
     return make_events(work, &decision, state, outcome, err);
 }
 
+static struct work work_on(struct sql *db, const struct model *model, struct command *command)
+{
+    return (struct work){.db = db,
+                         .model = model,
+                         .command = command,
+                         .rows = command->type->model,
+                         .id = command->type->creates ? command->new_id : command->target,
+                         .direct = read_model_direct(command->type->model, command->conf)};
+}
+
 static int attempt(struct sql *db, const struct model *model, struct command *command, struct outcome *outcome,
                    struct err *err)
 {
-    struct work work = {.db = db,
-                        .model = model,
-                        .command = command,
-                        .rows = command->type->model,
-                        .id = command->type->creates ? command->new_id : command->target,
-                        .direct = read_model_direct(command->type->model, command->conf)};
+    struct work work = work_on(db, model, command);
     *outcome = (struct outcome){0};
     int status = decide(&work, outcome, err);
     if (status == 0 && command->respond != NULL)
@@ -287,6 +295,33 @@ static int attempt(struct sql *db, const struct model *model, struct command *co
     return status;
 }
 
+/* An answer that shows something is given again to whom it would be shown today, or was until the thing was gone. */
+static int may_hear(const struct work *work, struct err *err)
+{
+    const struct command_type *type = work->command->type;
+    void *state = arena_alloc(work->command->arena, work->rows->state_size);
+    if (type->authorise == NULL || type->removes)
+        return 0;
+    if (state == NULL)
+        return fail(err, ERR_INTERNAL, "no room for a row");
+    if (!type->creates && read_row(work, "WHERE id = ?", state, err) != 0)
+        return -1;
+    return type->authorise(state, work->command, err) == 0 || err->kind == ERR_GONE ? 0 : -1;
+}
+
+/* What is remembered for the command's key: 1 the answer, 0 nothing, -1 that it is refused. */
+static int recall(struct sql *db, const struct model *model, struct command *command, struct outcome *outcome,
+                  struct err *err)
+{
+    struct work work = work_on(db, model, command);
+    int known = command->idempotency_key != NULL ? idempotency_find(db, command, outcome, err) : 0;
+    if (known > 0 && may_hear(&work, err) != 0) {
+        *outcome = (struct outcome){0};
+        return -1;
+    }
+    return known;
+}
+
 /* A try whose commit may have been done. Of several at most one was: their events have the same ids. */
 struct doubt {
     bool any;
@@ -294,7 +329,7 @@ struct doubt {
 };
 
 /* After a commit whose answer was lost: 1 it was done, 0 it was not, -1 the database cannot say. */
-static int settle(struct sql *db, const struct command *command, const struct doubt *doubt, struct outcome *outcome,
+static int settle(struct sql *db, struct command *command, const struct doubt *doubt, struct outcome *outcome,
                   struct err *err)
 {
     int64_t position = 0;
@@ -318,7 +353,7 @@ static void pause_before(int try)
  * A refusal may come of the very same command: another worker died while the server was committing it, and we waited
  * for its lock. Having had the lock we know that it is settled, so its record is there by now if it was done.
  */
-static int done_meanwhile(struct sql *db, const struct command *command, struct outcome *outcome, struct err *err)
+static int done_meanwhile(struct sql *db, struct command *command, struct outcome *outcome, struct err *err)
 {
     struct outcome found;
     struct err failure;
@@ -354,7 +389,7 @@ static bool refused_under_lock(const struct command *command, const struct err *
  * What stands in the way of a second try may be the first. Once there is the lock, the first is over: 1 it was done, -1
  * it was not and the refusal stands, 0 that is not known yet.
  */
-static int settle_refusal(struct sql *db, const struct command *command, struct doubt *doubt, struct outcome *outcome,
+static int settle_refusal(struct sql *db, struct command *command, struct doubt *doubt, struct outcome *outcome,
                           struct err *err)
 {
     const struct outcome refused = *outcome;
@@ -375,10 +410,10 @@ static int try_once(struct sql *db, const struct model *model, struct command *c
                     struct outcome *outcome, struct err *err)
 {
     int known = doubt->any ? settle(db, command, doubt, outcome, err) : 0;
-    if (known == 0 && command->idempotency_key != NULL)
-        known = idempotency_find(db, command, outcome, err);
+    if (known == 0)
+        known = recall(db, model, command, outcome, err);
     if (known != 0)
-        return known < 0 && err->kind != ERR_INVALID ? 0 : known;
+        return known < 0 && err->kind != ERR_INVALID && err->kind != ERR_DENIED && err->kind != ERR_ABSENT ? 0 : known;
     if (attempt(db, model, command, outcome, err) == 0)
         return 1;
     log_debug("%s: %s", command->type->name, err->text);
@@ -438,7 +473,13 @@ int command_dispatch(struct sql *db, const struct model *model, struct command *
         type->check(command, faults);
     if (faults->count > 0)
         return fail(err, ERR_INVALID, "The request has faults; errors names each of them.");
-    if (find_target(command, err) != 0 || (type->prepare != NULL && type->prepare(db, command, err) != 0))
+    if (find_target(command, err) != 0)
+        return -1;
+    /* Before prepare, which may look at what the first time has changed, such as a password. */
+    int known = type->prepare != NULL ? recall(db, model, command, outcome, err) : 0;
+    if (known != 0)
+        return known > 0 ? 0 : -1;
+    if (type->prepare != NULL && type->prepare(db, command, err) != 0)
         return -1;
     command->now = clock_now();
     id_new(command->new_id);

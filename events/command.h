@@ -5,11 +5,11 @@
  * streams it changes, who may, and decide. decide is pure: no SQL, no clock, no randomness; what it needs of those is
  * in struct command. The state that it sees is the stream's row, locked, which is the fold of the stream.
  *
- * Dispatch: check → prepare → load (locks the row) → authorise → expected version → decide → apply, write the row and
- * append in one batch, which commits. A crash before the commit leaves nothing; after it everything, for it is one
- * transaction. Deadlocks repeat it from load on. A connection lost while the commit was under way leaves the outcome
- * unknown: the events' ids are made before the first try and are unique in the log, so dispatch asks for them, and a
- * second try cannot append them twice.
+ * Dispatch: check → the record of the key, if it has one → prepare → load (locks the row) → authorise → expected
+ * version → decide → apply, write the row and append in one batch, which commits. A crash before the commit leaves
+ * nothing; after it everything, for it is one transaction. Deadlocks repeat it from load on. A connection lost while
+ * the commit was under way leaves the outcome unknown: the events' ids are made before the first try and are unique in
+ * the log, so dispatch asks for them, and a second try cannot append them twice.
  *
  * In direct mode (features in courant.conf) all is the same but the append: the row is written, no event is.
  */
@@ -47,6 +47,7 @@ struct command {
     /* Set by command_dispatch, prepared by the type's prepare. */
     const void *prepared;
     unsigned char secrets[SHA256_SIZE]; /* what the key knows the payload's passwords by */
+    bool secrets_known;                 /* they are made: see idempotency_prepare */
     const unsigned char *key; /* of a sealed read model, for what is sealed now; NULL: what was derived stays */
     int64_t now;
     int clashes; /* how often what decide chose was taken (read_model.chosen_key) */
@@ -87,7 +88,8 @@ struct command_type {
     /* 0, or -1 with ERR_DENIED, or ERR_ABSENT for what the actor may not even see. NULL: anybody may. */
     int (*authorise)(const void *state, const struct command *command, struct err *err);
     int (*decide)(const void *state, const struct command *command, struct decision *decision, struct err *err);
-    /* Fails with the refusal for a unique key that was taken, or for a SIGNAL of beside; 0: it knows none. May be NULL. */
+    /* Fails with the refusal for a unique key that was taken, or for a SIGNAL of beside; 0: it knows none. May be NULL.
+     */
     int (*taken)(const char *key, struct err *err);
     /* More statements of the same transaction that are no event (credentials). May be NULL. */
     int (*beside)(struct sql_batch *batch, const struct command *command, struct err *err);

@@ -27,7 +27,7 @@ int idempotency_prepare(struct command *command, struct err *err)
 {
     struct sha256 hash;
     unsigned char salt[SHA256_SIZE], data[SHA256_SIZE];
-    if (!command->type->secrets || command->idempotency_key == NULL)
+    if (!command->type->secrets || command->idempotency_key == NULL || command->secrets_known)
         return 0;
     sha256_start(&hash);
     sha256_add(&hash, command->type->name, strlen(command->type->name) + 1);
@@ -47,6 +47,7 @@ int idempotency_prepare(struct command *command, struct err *err)
                                  (size_t)command->conf->auth_argon2_memory, command->secrets, err);
     crypt_wipe(data, sizeof data);
     crypt_wipe(&hash, sizeof hash);
+    command->secrets_known = status == 0;
     return status;
 }
 
@@ -115,7 +116,7 @@ static void expiry(char text[CLOCK_TEXT])
     clock_sql(clock_now() - LIFE_US, text);
 }
 
-int idempotency_find(struct sql *db, const struct command *command, struct outcome *outcome, struct err *err)
+int idempotency_find(struct sql *db, struct command *command, struct outcome *outcome, struct err *err)
 {
     struct sql_rows rows;
     unsigned char digest[SHA256_SIZE];
@@ -130,6 +131,8 @@ int idempotency_find(struct sql *db, const struct command *command, struct outco
         return -1;
     if (rows.count == 0)
         return 0;
+    if (idempotency_prepare(command, err) != 0)
+        return -1;
     digest_of(command, digest);
     if (SQL_CELL(&rows, 0, 0).len != SHA256_SIZE || memcmp(SQL_CELL(&rows, 0, 0).data, digest, SHA256_SIZE) != 0)
         return fail(err, ERR_INVALID, "This Idempotency-Key was used for another request.");

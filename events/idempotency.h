@@ -20,13 +20,16 @@ enum { IDEMPOTENCY_KEY_MOST = 255 };
 bool idempotency_key_valid(const char *key);
 
 /*
- * Before the others, once: makes of a payload's passwords what they are known by, with argon2id. So two digests are one
- * only where the passwords are the same, and none of them gives a password away.
+ * Before idempotency_add: makes of a payload's passwords what they are known by, with argon2id, unless it is done. So
+ * two digests are one only where the passwords are the same, and none of them gives a password away.
  */
 int idempotency_prepare(struct command *command, struct err *err);
 
-/* 1 and the reply and position of the first time; 0 where there was none; -1, with ERR_INVALID for another request. */
-int idempotency_find(struct sql *db, const struct command *command, struct outcome *outcome, struct err *err);
+/*
+ * 1 and the reply and position of the first time; 0 where there was none; -1, with ERR_INVALID for another request.
+ * Costs an argon2id only where there is a record to compare with.
+ */
+int idempotency_find(struct sql *db, struct command *command, struct outcome *outcome, struct err *err);
 
 /*
  * Adds the record of a command, whose reply is in the outcome, to its batch. logged: its events are appended with it;

@@ -1,6 +1,7 @@
 """The same command again gives the same answer, and happens once."""
 
 import http.client
+import os
 import threading
 
 BODY = {"title": "Once", "content": "x", "publish": True}
@@ -95,6 +96,61 @@ def register(stack, name, password="a long password", key="register", address="1
     client.connection = http.client.HTTPConnection(stack.host, stack.port, timeout=60, source_address=(address, 0))
     return client.post("/api/users", {"username": name, "email": f"{name}@example.org", "password": password},
                        headers={"Idempotency-Key": key})
+
+
+def test_a_password_change_is_repeated_after_a_lost_answer(stack):
+    """The old password is right no longer: that the repeat brings it is no guess."""
+    name = f"lost{stack.head}"
+    client, password = stack.user(name), f"password of {name}"
+    where = f"/api/users/{client.get('/api/auth').json['id']}/password"
+
+    def change(new, key):
+        return client.call("PUT", where, {"password": new, "current_password": password}, headers={"Idempotency-Key": key})
+
+    first = change("another password", name)
+    head, again = stack.head, change("another password", name)
+    assert (first.status, again.status) == (200, 200) and again.body == first.body and again.headers["idempotency-replayed"] == "true"
+    assert again.headers["ratelimit"] == first.headers["ratelimit"] and stack.head == head
+    assert "another request" in change("a third password", name).problem(422)["detail"]
+    change("another password", name + "b").problem(403)
+
+
+def test_an_invitation_is_repeated_after_a_lost_answer(stack, admin):
+    path = os.path.join(stack.dir, "courant.local.conf")
+    before, name = open(path).read(), f"inv{stack.head}"
+    try:
+        with open(path, "w") as file:
+            file.write(before + "[auth]\nregistration = invitation\n")
+        stack.dev("up")
+        body = {"username": name, "email": f"{name}@example.org", "password": "long enough",
+                "invitation": admin.post("/api/auth/invitations", {}).json["invitation"]}
+        first, again = (stack.client().post("/api/users", body, headers={"Idempotency-Key": name}) for _ in range(2))
+        assert (first.status, again.status) == (201, 201) and again.body == first.body
+        stack.client().post("/api/users", body, headers={"Idempotency-Key": name + "b"}).problem(401)
+    finally:
+        with open(path, "w") as file:
+            file.write(before)
+        stack.dev("up")
+
+
+def test_what_may_be_seen_no_longer_is_not_repeated(stack, admin):
+    name = f"edit{stack.head}"
+    editor, draft = stack.user(name), admin.article("A draft", publish=False)
+    user = f"/api/users/{editor.get('/api/auth').json['id']}/permissions"
+
+    def allow(*permissions):
+        assert admin.call("PUT", user, {"permissions": list(permissions)}, headers={"If-Match": "*"}).status == 200
+
+    def change():
+        return editor.call("PATCH", draft.headers["location"], {"title": "Edited"}, headers={"If-Match": '"v2"', "Idempotency-Key": name})
+
+    allow("article_edit_any")
+    first, again = change(), change()
+    assert first.status == 200 and again.body == first.body
+    allow()
+    assert "Edited" not in str(change().problem(404))
+    allow("article_edit_any")
+    assert change().body == first.body
 
 
 def test_a_key_stands_for_the_password_too(stack, admin):
