@@ -7,8 +7,9 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
-enum { TRIES = 5, SECRET_BYTES = 32, LISTED_MOST = 1000 };
+enum { TRIES = 5, PAUSE_US = 20000, SECRET_BYTES = 32, LISTED_MOST = 1000 };
 
 void secret_make(const char *kind, char text[SECRET_TEXT], unsigned char hash[SHA256_SIZE])
 {
@@ -37,31 +38,27 @@ static int over(struct err *err)
     return fail(err, ERR_DENIED, "The session is over.");
 }
 
-/* kid: of the key that vouches for the session, which must still be there; NULL: none does. */
+/*
+ * The name and the permissions that the user of this session has now; ERR_DENIED where it is over. kid: of the key that
+ * vouches for it, which must still be there.
+ */
 static int find_session(struct sql *db, struct arena *arena, const char *kid, struct actor *actor, struct err *err)
 {
     struct sql_rows rows;
     char now[CLOCK_TEXT];
     clock_sql(clock_now(), now);
-    if (sql_select(
-            db, arena,
-            "SELECT u.username, u.permissions FROM sessions AS s JOIN users AS u ON u.id = s.user_id WHERE s.id "
-            "= ? AND s.user_id = ? AND s.expires_at > ? AND u.erased_at IS NULL AND (? IS NULL OR EXISTS (SELECT 1 "
-            "FROM signing_keys AS k WHERE k.kid = ?))",
-            SQL_ARGS(SQL_TEXT(actor->session_id), SQL_TEXT(actor->user_id), SQL_TEXT(now), SQL_TEXT(kid),
-                     SQL_TEXT(kid)),
-            &rows, err) != 0)
+    if (sql_select(db, arena,
+                   "SELECT u.username, u.permissions FROM sessions AS s JOIN users AS u ON u.id = s.user_id WHERE s.id "
+                   "= ? AND s.user_id = ? AND s.expires_at > ? AND u.erased_at IS NULL AND EXISTS (SELECT 1 FROM "
+                   "signing_keys AS k WHERE k.kid = ?)",
+                   SQL_ARGS(SQL_TEXT(actor->session_id), SQL_TEXT(actor->user_id), SQL_TEXT(now), SQL_TEXT(kid)), &rows,
+                   err) != 0)
         return -1;
     if (rows.count != 1)
         return over(err);
     actor->username = SQL_CELL(&rows, 0, 0).data != NULL ? SQL_CELL(&rows, 0, 0).data : "";
     actor->permissions = SQL_CELL(&rows, 0, 1).data;
     return 0;
-}
-
-int session_find(struct sql *db, struct arena *arena, struct actor *actor, struct err *err)
-{
-    return find_session(db, arena, NULL, actor, err);
 }
 
 /* The words that are in both. */
@@ -115,7 +112,7 @@ int session_check(struct sql *db, struct arena *arena, struct actor *actor, stru
     char now[CLOCK_TEXT];
     clock_sql(clock_now(), now);
     if (actor->scopes == NULL)
-        return session_find(db, arena, actor, err);
+        return find_session(db, arena, NULL, actor, err);
     if (sql_select(db, arena,
                    "SELECT u.permissions FROM api_tokens AS t JOIN users AS u ON u.id = t.user_id WHERE t.id = ? AND "
                    "t.user_id = ? AND (t.expires_at IS NULL OR t.expires_at > ?) AND u.erased_at IS NULL",
@@ -171,6 +168,16 @@ bool session_ending(const struct envelope *event, struct arena *arena, struct en
     return false;
 }
 
+/* Whether this very refresh was done, by a commit whose answer was lost: only it has made the next token. */
+static int was_done(struct sql *db, struct arena *arena, const unsigned char *next, bool *done, struct err *err)
+{
+    struct sql_rows rows;
+    int status = sql_select(db, arena, "SELECT 1 FROM refresh_tokens WHERE hash = ?",
+                            SQL_ARGS(SQL_BYTES(next, SHA256_SIZE)), &rows, err);
+    *done = rows.count > 0;
+    return status;
+}
+
 /* Within a transaction, with the token's row locked. */
 static int use_token(struct sql *db, struct arena *arena, const struct conf *conf, const unsigned char *hash,
                      const unsigned char *next, struct refreshed *refreshed, struct err *err)
@@ -181,19 +188,26 @@ static int use_token(struct sql *db, struct arena *arena, const struct conf *con
     clock_sql(clock_now(), now);
     clock_sql(clock_now() + life, until);
     clock_sql(clock_now() - life, since);
-    if (sql_select(db, arena,
-                   "SELECT s.id, s.user_id, r.used FROM refresh_tokens AS r JOIN sessions AS s ON s.id = r.session_id "
-                   "JOIN users AS u ON u.id = s.user_id WHERE r.hash = ? AND s.expires_at > ? AND u.erased_at IS NULL "
-                   "FOR UPDATE",
-                   SQL_ARGS(SQL_BYTES(hash, SHA256_SIZE), SQL_TEXT(now)), &rows, err) != 0)
+    if (sql_select(
+            db, arena,
+            "SELECT s.id, s.user_id, r.used, u.username, u.permissions FROM refresh_tokens AS r JOIN sessions AS "
+            "s ON s.id = r.session_id JOIN users AS u ON u.id = s.user_id WHERE r.hash = ? AND s.expires_at > ? "
+            "AND u.erased_at IS NULL FOR UPDATE",
+            SQL_ARGS(SQL_BYTES(hash, SHA256_SIZE), SQL_TEXT(now)), &rows, err) != 0)
         return -1;
     if (rows.count != 1)
         return over(err);
     *refreshed = (struct refreshed){.session_id = SQL_CELL(&rows, 0, 0).data,
                                     .user_id = SQL_CELL(&rows, 0, 1).data,
-                                    .again = sql_number(SQL_CELL(&rows, 0, 2)) != 0};
-    if (refreshed->again)
-        return over(err);
+                                    .username = SQL_CELL(&rows, 0, 3).data != NULL ? SQL_CELL(&rows, 0, 3).data : "",
+                                    .permissions = SQL_CELL(&rows, 0, 4).data};
+    if (sql_number(SQL_CELL(&rows, 0, 2)) != 0) {
+        bool done;
+        if (was_done(db, arena, next, &done, err) != 0)
+            return -1;
+        refreshed->again = !done;
+        return done ? 0 : over(err);
+    }
     if (sql_exec(db, "UPDATE refresh_tokens SET used = 1 WHERE hash = ?", SQL_ARGS(SQL_BYTES(hash, SHA256_SIZE)), NULL,
                  err) != 0 ||
         sql_exec(db, "INSERT INTO refresh_tokens (hash, session_id, created_at) VALUES (?, ?, ?)",
@@ -213,20 +227,40 @@ int session_refresh(struct sql *db, struct arena *arena, const struct conf *conf
     *refreshed = (struct refreshed){0};
     if (!secret_hash(REFRESH_KIND, text, hash))
         return over(err);
-    int status = -1;
+    bool doubt = false;
     for (int try = 0; try < TRIES; try++) {
-        status = sql_begin(db, err);
-        if (status == 0)
-            status = use_token(db, arena, conf, hash, next, refreshed, err);
-        if (status == 0)
-            status = sql_commit(db, err);
-        if (status == 0)
+        if (try > 0)
+            nanosleep(&(struct timespec){0, (long)PAUSE_US * 1000 << try}, NULL);
+        bool used = sql_begin(db, err) == 0 && use_token(db, arena, conf, hash, next, refreshed, err) == 0;
+        if (used && sql_commit(db, err) == 0)
             return 0;
+        bool lost = sql_lost(db);
+        doubt = doubt || (used && lost);
         sql_rollback(db);
-        if (err->kind != ERR_TRANSIENT)
+        if (err->kind != ERR_TRANSIENT && !lost && !(doubt && err->kind == ERR_UNAVAILABLE))
             return -1;
     }
-    return fail(err, ERR_UNAVAILABLE, "the database is too busy");
+    if (doubt)
+        return fail(err, ERR_UNKNOWN, "the database went away in a refresh and does not say whether it was done");
+    return fail(err, ERR_UNAVAILABLE, "the database is too busy or cannot be reached");
+}
+
+int session_of_refresh(struct sql *db, struct arena *arena, const char *text, struct actor *actor, struct err *err)
+{
+    struct sql_rows rows;
+    unsigned char hash[SHA256_SIZE];
+    if (!secret_hash(REFRESH_KIND, text, hash))
+        return over(err);
+    if (sql_select(db, arena,
+                   "SELECT s.id, s.user_id FROM refresh_tokens AS r JOIN sessions AS s ON s.id = r.session_id WHERE "
+                   "r.hash = ?",
+                   SQL_ARGS(SQL_BYTES(hash, SHA256_SIZE)), &rows, err) != 0)
+        return -1;
+    if (rows.count != 1)
+        return over(err);
+    *actor = (struct actor){
+        .session_id = SQL_CELL(&rows, 0, 0).data, .user_id = SQL_CELL(&rows, 0, 1).data, .permissions = ""};
+    return 0;
 }
 
 static int owner(struct sql *db, struct arena *arena, const char *text, const char *what, const char *id,

@@ -57,10 +57,7 @@ enum { INVITATION_S = 7 * 86400 }; /* the life of one, where nobody says */
 int identify(struct sql *db, struct keys *keys, struct arena *arena, const char *token, struct actor *actor,
              struct err *err);
 
-/* The name and the permissions that the user of this session has now; ERR_DENIED where it is over. */
-int session_find(struct sql *db, struct arena *arena, struct actor *actor, struct err *err);
-
-/* The same, of a session or an API token: what identify said before, as it is now. */
+/* What identify said before of a session or an API token, as it is now; ERR_DENIED where that is over. */
 int session_check(struct sql *db, struct arena *arena, struct actor *actor, struct err *err);
 
 /* Whose sessions an event ends, or gives other permissions: that one, or all but the spared one. NULL: none. */
@@ -75,12 +72,20 @@ bool session_ending(const struct envelope *event, struct arena *arena, struct en
 /* What a refresh token was good for. */
 struct refreshed {
     const char *user_id, *session_id; /* also of a token that was used before: `again` */
+    const char *username, *permissions;
     bool again;
 };
 
-/* Uses a refresh token up, and puts the next in its place. ERR_DENIED for one that is not valid, or was used before. */
+/*
+ * Uses a refresh token up, and puts the next in its place. ERR_DENIED for one that is not valid, or was used before.
+ * Nothing is asked after the commit, so that no failure leaves a client whose token is spent without the next one;
+ * where the commit's answer is lost, it is done if the next one is there. ERR_UNKNOWN where the database does not say.
+ */
 int session_refresh(struct sql *db, struct arena *arena, const struct conf *conf, const char *text,
                     const unsigned char next[SHA256_SIZE], struct refreshed *refreshed, struct err *err);
+
+/* The session that a refresh token, used or not, is of; ERR_DENIED where there is none. */
+int session_of_refresh(struct sql *db, struct arena *arena, const char *text, struct actor *actor, struct err *err);
 
 /* Whose session or token (API) this is; ERR_ABSENT where there is none. */
 int session_owner(struct sql *db, struct arena *arena, const char *id, const char **user_id, struct err *err);

@@ -61,20 +61,26 @@ static const char *rehash(const struct app *app, struct arena *arena, const char
     return hash;
 }
 
+/* The key that signs: found before anything is changed, for a failure then must not say that nothing was. */
+static const struct signing_key *find_key(struct exchange *exchange)
+{
+    struct err err;
+    struct app *app = app_of(exchange);
+    const struct signing_key *key = keys_newest(app->keys, app->db, exchange->arena, &err);
+    if (key == NULL)
+        http_send_error(exchange->response, exchange->request, &err, NULL);
+    return key;
+}
+
 /*
  * What begins or goes on: in cookies, which scripts do not see, or in the body for a client that is no browser. The
  * access token is in the body in either case, for those few minutes.
  */
-static void send_session(struct exchange *exchange, const struct actor *actor, const char *refresh, bool cookies)
+static void send_session(struct exchange *exchange, const struct signing_key *key, const struct actor *actor,
+                         const char *refresh, bool cookies)
 {
     struct app *app = app_of(exchange);
     struct buf buf;
-    struct err err;
-    const struct signing_key *key = keys_newest(app->keys, app->db, exchange->arena, &err);
-    if (key == NULL) {
-        http_send_error(exchange->response, exchange->request, &err, NULL);
-        return;
-    }
     const char *token = token_make(exchange->arena, key, actor, clock_now());
     if (token == NULL)
         token = "";
@@ -132,8 +138,9 @@ static void begin_session(struct exchange *exchange, const struct user *user, co
                               .target = user->id,
                               .expected = NO_VERSION,
                               .aside = &login};
-    if (app_dispatch(exchange, &command))
-        send_session(exchange, &actor, refresh, cookies == NULL || json_object_get_boolean(cookies));
+    const struct signing_key *key = find_key(exchange);
+    if (key != NULL && app_dispatch(exchange, &command))
+        send_session(exchange, key, &actor, refresh, cookies == NULL || json_object_get_boolean(cookies));
     json_object_put(nothing);
     crypt_wipe(refresh, sizeof refresh);
 }
@@ -212,15 +219,18 @@ static void refresh_with(struct exchange *exchange, const char *token, bool cook
     char next[SECRET_TEXT];
     unsigned char hash[SHA256_SIZE];
     struct err err;
+    const struct signing_key *key = find_key(exchange);
+    if (key == NULL)
+        return;
     secret_make(REFRESH_KIND, next, hash);
-    struct actor actor = {.expires = clock_now() + app->conf->auth_token_s * 1000000};
     int status = session_refresh(app->db, exchange->arena, app->conf, token, hash, &refreshed, &err);
-    actor.user_id = refreshed.user_id;
-    actor.session_id = refreshed.session_id;
+    const struct actor actor = {.user_id = refreshed.user_id,
+                                .username = refreshed.username,
+                                .session_id = refreshed.session_id,
+                                .permissions = refreshed.permissions,
+                                .expires = clock_now() + app->conf->auth_token_s * 1000000};
     if (status == 0)
-        status = session_find(app->db, exchange->arena, &actor, &err);
-    if (status == 0)
-        send_session(exchange, &actor, next, cookies);
+        send_session(exchange, key, &actor, next, cookies);
     else if (refreshed.again)
         end_shared(exchange, &refreshed);
     else if (err.kind == ERR_DENIED)

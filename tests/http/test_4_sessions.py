@@ -1,0 +1,97 @@
+"""Sessions where something goes wrong: the database in the midst of a refresh, a logout without an access token."""
+
+import os
+import socket
+import threading
+
+import pytest
+
+from courant import until
+from test_4_accounts import Person, refresh
+
+
+@pytest.fixture
+def person(stack):
+    return Person(stack)
+
+
+class Proxy(threading.Thread):
+    """Between the workers and the database; cut: the next COMMIT is passed on, or is not, and its answer never."""
+
+    def __init__(self, path, real):
+        super().__init__(daemon=True)
+        self.real, self.cut, self.cuts = real, None, 0
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen(64)
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                client = self.listener.accept()[0]
+            except OSError:
+                return
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(self.real)
+            for ends in (client, server), (server, client):
+                threading.Thread(target=self.pass_on, args=(*ends, ends[0] is client), daemon=True).start()
+
+    def pass_on(self, source, target, asks):
+        try:
+            while data := source.recv(1 << 16):
+                if asks and self.cut and data.endswith(b"\x03COMMIT"):
+                    done, self.cut = self.cut == "done", None
+                    self.cuts += 1
+                    source.shutdown(socket.SHUT_RDWR)
+                    if not done:
+                        break
+                target.sendall(data)
+        except OSError:
+            pass
+        for end in source, target:
+            try:
+                end.shutdown(socket.SHUT_RDWR if end is source or not asks else socket.SHUT_WR)
+            except OSError:
+                pass
+
+
+@pytest.fixture(scope="module")
+def proxy(stack, tmp_path_factory):
+    path, local = str(tmp_path_factory.mktemp("proxy") / "db.sock"), os.path.join(stack.dir, "courant.local.conf")
+    before, proxy = open(local).read(), Proxy(path, stack.env["COURANT_DB_SOCKET"])
+    with open(local, "w") as file:
+        file.write(before + f"[database]\nsocket = {path}\n")
+    stack.dev("stop", "fcgi")
+    stack.dev("up")
+    yield proxy
+    with open(local, "w") as file:
+        file.write(before)
+    stack.dev("stop", "fcgi")
+    stack.dev("up")
+    proxy.listener.close()
+
+
+@pytest.mark.parametrize("how", ["done", "not done"])
+def test_a_refresh_whose_commit_is_lost(stack, proxy, how):
+    person = Person(stack, "cut")
+    proxy.cut, cuts = how, proxy.cuts
+    answer = refresh(stack, person.refresh)
+    assert answer.status == 200 and proxy.cuts == cuts + 1
+    assert stack.client(answer.json["access_token"]).get("/api/auth").json["id"] == person.id
+    assert refresh(stack, answer.json["refresh_token"]).status == 200
+    assert stack.sql(f"SELECT COUNT(*) FROM refresh_tokens AS r JOIN sessions AS s ON s.id = r.session_id WHERE s.user_id = '{person.id}'") == [["3"]]
+
+
+def test_a_refresh_that_cannot_be_answered_spends_nothing(stack, person):
+    keys = stack.sql("SELECT kid, HEX(secret), created_at FROM signing_keys")
+    stack.sql("DELETE FROM signing_keys")
+    try:
+        refresh(stack, person.refresh).problem(503)
+        login = stack.client().post("/api/auth/login", {"username": person.name, "password": person.password})
+        sessions = stack.sql(f"SELECT COUNT(*) FROM sessions WHERE user_id = '{person.id}'")
+    finally:
+        for kid, secret, created in keys:
+            stack.sql(f"INSERT INTO signing_keys (kid, secret, created_at) VALUES ('{kid}', x'{secret}', '{created}')")
+    assert login.problem(503) and sessions == [["1"]]
+    assert refresh(stack, person.refresh).status == 200 and person.alive()
