@@ -37,7 +37,7 @@ const struct route ROUTES[] = {
     {"PUT", "/api/users/{id}/permissions", ROUTE_SESSION, commands_at_path, &SET_PERMISSIONS},
     {"POST", "/api/auth/login", ROUTE_OPEN, auth_login, NULL},
     {"POST", "/api/auth/refresh", ROUTE_OPEN, auth_refresh, NULL},
-    {"POST", "/api/auth/logout", ROUTE_SESSION, auth_logout, NULL},
+    {"POST", "/api/auth/logout", ROUTE_OPEN, auth_logout, NULL},
     {"GET", "/api/auth", ROUTE_USER, auth_whoami, NULL},
     {"GET", "/api/auth/sessions", ROUTE_SESSION, sessions_list, NULL},
     {"DELETE", "/api/auth/sessions/{id}", ROUTE_SESSION, sessions_revoke, NULL},

@@ -242,6 +242,16 @@ static void refresh_with(struct exchange *exchange, const char *token, bool cook
     crypt_wipe(next, sizeof next);
 }
 
+/* Whether what a cookie vouches for was sent by this site; otherwise 403 is the answer. */
+static bool from_here(struct exchange *exchange)
+{
+    if (http_same_origin(exchange->request))
+        return true;
+    http_send_problem(exchange->response, exchange->request, 403,
+                      "A change that a cookie vouches for must come from this site.", NULL);
+    return false;
+}
+
 void auth_refresh(struct exchange *exchange)
 {
     const char *cookie = http_own_cookie(exchange->request, REFRESH_COOKIE);
@@ -253,9 +263,8 @@ void auth_refresh(struct exchange *exchange)
     const char *token = payload != NULL ? json_string(payload, "refresh_token").data : NULL;
     if (payload != NULL && !payload_fits(exchange, REFRESH, 1, payload))
         ;
-    else if (token == NULL && cookie != NULL && !http_same_origin(exchange->request))
-        http_send_problem(exchange->response, exchange->request, 403,
-                          "A change that a cookie vouches for must come from this site.", NULL);
+    else if (token == NULL && cookie != NULL && !from_here(exchange))
+        ;
     else if (token == NULL && cookie == NULL)
         http_send_unauthorized(exchange->response, exchange->request, "This call needs a refresh token.");
     else if (app_database(exchange))
@@ -263,12 +272,54 @@ void auth_refresh(struct exchange *exchange)
     json_object_put(payload);
 }
 
+/* The session that a refresh token in the body is of: an access token that lives is not needed to end one. */
+static bool named_session(struct exchange *exchange, const char *token)
+{
+    struct err err;
+    if (!app_database(exchange))
+        return false;
+    if (session_of_refresh(app_of(exchange)->db, exchange->arena, token, &exchange->actor, &err) == 0)
+        return true;
+    if (err.kind == ERR_DENIED)
+        http_send_unauthorized(exchange->response, exchange->request, err.text);
+    else
+        http_send_error(exchange->response, exchange->request, &err, NULL);
+    return false;
+}
+
+/* The same of the refresh cookie, unless the request says itself who sends it; else that of its credentials. */
+static bool own_session(struct exchange *exchange)
+{
+    struct err err;
+    const struct http_request *request = exchange->request;
+    bool bearer = http_header(request, "authorization") != NULL;
+    const char *cookie = bearer ? NULL : http_own_cookie(request, REFRESH_COOKIE);
+    if (cookie == NULL)
+        return router_admit(exchange, ROUTE_SESSION);
+    if (!from_here(exchange) || !app_database(exchange))
+        return false;
+    if (session_of_refresh(app_of(exchange)->db, exchange->arena, cookie, &exchange->actor, &err) == 0)
+        return true;
+    bool admitted = router_admit(exchange, ROUTE_SESSION);
+    if (!admitted && exchange->response->status == 401)
+        http_set_own_cookie(exchange->response, request, REFRESH_COOKIE, "", 0);
+    return admitted;
+}
+
 void auth_logout(struct exchange *exchange)
 {
-    struct command command = {
-        .type = &LOG_OUT, .expected = NO_VERSION, .aside = exchange->actor.session_id, .respond = app_respond};
-    if (end_session(exchange, &command, exchange->actor.user_id))
-        http_drop_cookies(exchange->response, exchange->request);
+    struct json_object *payload = NULL;
+    if (exchange->request->body.len > 0 && (payload = app_read_json(exchange)) == NULL)
+        return;
+    const char *token = payload != NULL ? json_string(payload, "refresh_token").data : NULL;
+    bool fits = payload == NULL || payload_fits(exchange, REFRESH, 1, payload);
+    if (fits && (token != NULL ? named_session(exchange, token) : own_session(exchange))) {
+        struct command command = {
+            .type = &LOG_OUT, .expected = NO_VERSION, .aside = exchange->actor.session_id, .respond = app_respond};
+        if (end_session(exchange, &command, exchange->actor.user_id))
+            http_drop_cookies(exchange->response, exchange->request);
+    }
+    json_object_put(payload);
 }
 
 void auth_whoami(struct exchange *exchange)

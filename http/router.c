@@ -49,33 +49,33 @@ static void refuse(const struct route *routes, size_t count, struct exchange *ex
 }
 
 /* An API token goes as far as its scopes. */
-static bool within_scopes(const struct route *route, struct exchange *exchange)
+static bool within_scopes(struct exchange *exchange, enum route_access access)
 {
+    const char *method = exchange->route->method;
     const struct actor scoped = {.permissions = exchange->actor.scopes};
     const char *why = NULL;
     if (exchange->actor.scopes == NULL)
         return true;
-    if (route->access == ROUTE_SESSION)
+    if (access == ROUTE_SESSION)
         why = "An API token does not do this.";
-    else if (strcmp(route->method, "GET") == 0 ? !actor_may(&scoped, "read") : !actor_may(&scoped, "write"))
+    else if (strcmp(method, "GET") == 0 ? !actor_may(&scoped, "read") : !actor_may(&scoped, "write"))
         why = "This is beyond the scopes of the API token.";
     if (why != NULL)
         http_send_problem(exchange->response, exchange->request, 403, why, NULL);
     return why == NULL;
 }
 
-/* Who it is, and whether he may come in here; false, and the refusal is the answer. */
-static bool admit(const struct route *route, struct exchange *exchange)
+bool router_admit(struct exchange *exchange, enum route_access access)
 {
     struct credentials credentials;
     if (!http_credentials(exchange->request, &credentials, exchange->response) ||
         (credentials.token != NULL && !exchange->identify(exchange, &credentials)))
         return false;
-    if (route->access != ROUTE_ANYONE && exchange->actor.user_id == NULL) {
+    if (access != ROUTE_ANYONE && exchange->actor.user_id == NULL) {
         http_send_unauthorized(exchange->response, exchange->request, "This call needs an access token.");
         return false;
     }
-    return within_scopes(route, exchange);
+    return within_scopes(exchange, access);
 }
 
 void router_dispatch(const struct route *routes, size_t count, struct exchange *exchange)
@@ -87,7 +87,7 @@ void router_dispatch(const struct route *routes, size_t count, struct exchange *
             continue;
         exchange->actor = ANONYMOUS;
         exchange->route = route;
-        if (route->access == ROUTE_OPEN || admit(route, exchange))
+        if (route->access == ROUTE_OPEN || router_admit(exchange, route->access))
             route->handle(exchange);
         return;
     }

@@ -40,4 +40,10 @@ struct route {
  */
 void router_dispatch(const struct route *routes, size_t count, struct exchange *exchange);
 
+/*
+ * Who sends the exchange's request, and whether he may come in at a route with this access; false, and the refusal is
+ * the answer. For a handler of an open route, where what it takes instead is not there.
+ */
+bool router_admit(struct exchange *exchange, enum route_access access);
+
 #endif

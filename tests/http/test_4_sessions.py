@@ -95,3 +95,36 @@ def test_a_refresh_that_cannot_be_answered_spends_nothing(stack, person):
             stack.sql(f"INSERT INTO signing_keys (kid, secret, created_at) VALUES ('{kid}', x'{secret}', '{created}')")
     assert login.problem(503) and sessions == [["1"]]
     assert refresh(stack, person.refresh).status == 200 and person.alive()
+
+
+def log_out(stack, body=None, **headers):
+    return stack.client().call("POST", "/api/auth/logout", body, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def test_a_logout_without_an_access_token(stack, person):
+    other = person.another()
+    answer = log_out(stack, {"refresh_token": other.refresh})
+    assert answer.status == 204 and len(answer.cookies) == 2
+    assert not other.alive() and person.alive()
+    log_out(stack, {"refresh_token": other.refresh}).problem(401)
+    for body in {"refresh_token": "x"}, {"refresh_token": "crt_" + "A" * 43}, {}:
+        log_out(stack, body).problem(401)
+    log_out(stack, {"token": person.refresh}).problem(422)
+    # One that was used names its session as well.
+    assert refresh(stack, person.refresh).status == 200
+    assert log_out(stack, {"refresh_token": person.refresh}).status == 204 and not person.alive()
+
+
+def test_a_logout_by_cookie(stack, person):
+    login = stack.client().post("/api/auth/login", {"username": person.name, "password": person.password})
+    cookie, access = login.cookies[1].split(";")[0], login.json["access_token"]
+    for headers in {}, {"Origin": "http://evil.example"}, {"Sec_Fetch_Site": "cross-site"}:
+        log_out(stack, Cookie=cookie, **headers).problem(403)
+    log_out(stack, Cookie=cookie, Authorization="Bearer x", Sec_Fetch_Site="same-origin").problem(401)
+    assert stack.client(access).get("/api/auth").status == 200
+    answer = log_out(stack, Cookie=f"{cookie}; courant_access=x.y.z", Sec_Fetch_Site="same-origin")
+    assert answer.status == 204 and all("Max-Age=0" in line for line in answer.cookies) and len(answer.cookies) == 2
+    assert stack.client(access).get("/api/auth").status == 401 and person.alive()
+    for cookies in cookie, f"{cookie}; courant_access=x.y.z":
+        over = log_out(stack, Cookie=cookies, Sec_Fetch_Site="same-origin")
+        assert over.problem(401) and any("courant_refresh=;" in line for line in over.cookies)

@@ -67,6 +67,7 @@ def use_accounts(stack, admin):
     again = person.another()
     assert stack.client().post("/api/auth/refresh", {"refresh_token": again.refresh}).status == 200
     assert stack.client().post("/api/auth/refresh", {"refresh_token": again.refresh}).status == 401
+    assert stack.client().post("/api/auth/logout", {"refresh_token": person.another().refresh}).status == 204
     made = person.client.post("/api/auth/tokens", {"name": "t", "scopes": ["read"]}).json
     assert stack.client(made["token"]).get("/api/auth").status == 200
     for path in "/api/auth", "/api/auth/sessions", "/api/auth/tokens", person.where:
@@ -103,7 +104,7 @@ EXPECTED = {
     "DELETE credentials", "DELETE refresh_tokens", "DELETE seal_keys", "DELETE sessions",
     "SELECT api_tokens", "SELECT api_tokens users", "SELECT articles", "SELECT articles articles_search",
     "SELECT articles articles_search articles_tags", "SELECT articles articles_tags", "SELECT articles users",
-    "SELECT commands events", "SELECT credentials", "SELECT events", "SELECT log_head", "SELECT refresh_tokens sessions users",
+    "SELECT commands events", "SELECT credentials", "SELECT events", "SELECT log_head", "SELECT refresh_tokens", "SELECT refresh_tokens sessions", "SELECT refresh_tokens sessions users",
     "SELECT schema_migrations", "SELECT seal_keys", "SELECT sessions", "SELECT sessions signing_keys users", "SELECT signing_keys", "SELECT users",
     "UPDATE articles", "UPDATE credentials", "UPDATE log_fence", "UPDATE log_head", "UPDATE refresh_tokens", "UPDATE sessions", "UPDATE users"}
 
