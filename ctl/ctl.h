@@ -28,6 +28,7 @@ int ctl_rebuild(struct ctl *ctl, int argc, char **argv);
 /* Rebuilds the read models that a migration has noted. */
 int ctl_rebuild_migrated(struct ctl *ctl, struct err *err);
 int ctl_session(struct ctl *ctl, int argc, char **argv);
+int ctl_token(struct ctl *ctl, int argc, char **argv);
 int ctl_user(struct ctl *ctl, int argc, char **argv);
 int ctl_verify(struct ctl *ctl, int argc, char **argv);
 

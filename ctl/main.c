@@ -26,6 +26,7 @@ static const struct {
     {"migrate", "[--dry-run] [--from FOLDER]", "bring the database's schema forward", ctl_migrate},
     {"rebuild", "[--check | --force] [MODEL...]", "make read models again from the log", ctl_rebuild},
     {"session", "list NAME | revoke ID", "the sessions of an account", ctl_session},
+    {"token", "list NAME | revoke ID", "the API tokens of an account", ctl_token},
     {"user", "list | add | passwd | grant | revoke | erase | invite", "the accounts; see courantctl(8)", ctl_user},
     {"verify", "[--from N]", "prove that log, read models and bus agree", ctl_verify},
 };

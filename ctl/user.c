@@ -125,10 +125,9 @@ static int add(struct ctl *ctl, int argc, char **argv, struct err *err)
 /* By name, email or id. */
 static int find(struct ctl *ctl, const char *name, struct user *user, struct err *err)
 {
-    const char *hash;
     if (id_valid(name, strlen(name)))
         return user_find_id(ctl->db, ctl->arena, name, &OPERATOR, user, err);
-    return user_find(ctl->db, ctl->arena, name, user, &hash, err);
+    return user_find(ctl->db, ctl->arena, name, user, NULL, err);
 }
 
 static int passwd(struct ctl *ctl, int argc, char **argv, struct err *err)
@@ -144,7 +143,7 @@ static int passwd(struct ctl *ctl, int argc, char **argv, struct err *err)
     json_object_object_add(payload, "password", json_object_new_string(wish.password));
     int status = dispatch(ctl, &CHANGE_PASSWORD, user.id, payload, &outcome, err);
     if (status == 0) {
-        printf("changed  the password of %s; all sessions are over\n", user.username);
+        printf("changed  the password of %s; all sessions and API tokens are over\n", user.username);
         if (!wish.from_stdin)
             printf("password %s\n", wish.password);
     }
@@ -269,40 +268,85 @@ int ctl_user(struct ctl *ctl, int argc, char **argv)
     return ctl_usage(USAGE);
 }
 
-/* courantctl session list NAME | revoke ID */
-int ctl_session(struct ctl *ctl, int argc, char **argv)
+/* What an account has several of: sessions and API tokens. */
+struct holding {
+    const char *name;
+    const struct command_type *revoke;
+    int (*owner)(struct sql *db, struct arena *arena, const char *id, const char **user_id, struct err *err);
+    int (*list)(struct sql *db, const char *user_id, struct part *part, struct buf *buf, struct err *err);
+};
+
+static int sessions(struct sql *db, const char *user_id, struct part *part, struct buf *buf, struct err *err)
 {
-    struct err err;
+    return session_list(db, user_id, "", part, buf, err);
+}
+
+static int list_all(struct ctl *ctl, const struct holding *holding, const char *name, struct err *err)
+{
     struct user user;
+    struct buf buf;
+    struct part part = {.limit = PAGE};
+    buf_init(&buf, ctl->arena);
+    if (find(ctl, name, &user, err) != 0)
+        return -1;
+    for (bool first = true; first || part.next != NULL; first = false) {
+        part.before = part.next;
+        buf_puts(&buf, first ? "" : ",");
+        if (holding->list(ctl->db, user.id, &part, &buf, err) != 0)
+            return -1;
+    }
+    if (buf.failed)
+        return fail(err, ERR_INTERNAL, "no memory");
+    printf("[%.*s]\n", (int)buf.len, buf.len > 0 ? buf.data : "");
+    return 0;
+}
+
+static int revoke_one(struct ctl *ctl, const struct holding *holding, const char *id, struct err *err)
+{
     struct outcome outcome;
     struct faults faults;
-    struct buf buf;
     const char *owner;
-    if (argc != 3 || (strcmp(argv[1], "list") != 0 && strcmp(argv[1], "revoke") != 0))
-        return ctl_usage("session list NAME | revoke ID");
-    if (strcmp(argv[1], "list") == 0) {
-        buf_init(&buf, ctl->arena);
-        if (find(ctl, argv[2], &user, &err) != 0 || session_list(ctl->db, user.id, "", &buf, &err) != 0)
-            return ctl_error(&err);
-        printf("[%.*s]\n", (int)buf.len, buf.len > 0 ? buf.data : "");
-        return CTL_OK;
-    }
     struct json_object *nothing = json_object_new_object();
-    struct command command = {.type = &REVOKE_SESSION,
+    struct command command = {.type = holding->revoke,
                               .payload = nothing,
                               .actor = &OPERATOR,
                               .conf = &ctl->conf,
                               .arena = ctl->arena,
                               .source = "courantctl",
                               .expected = NO_VERSION,
-                              .aside = argv[2]};
-    int status = session_owner(ctl->db, ctl->arena, argv[2], &owner, &err);
+                              .aside = id};
+    int status = holding->owner(ctl->db, ctl->arena, id, &owner, err);
     command.target = status == 0 ? owner : NULL;
     if (status == 0)
-        status = command_dispatch(ctl->db, &MODEL, &command, &outcome, &faults, &err);
+        status = command_dispatch(ctl->db, &MODEL, &command, &outcome, &faults, err);
     json_object_put(nothing);
-    if (status != 0)
-        return ctl_error(&err);
-    printf("revoked  session %s of user %s\n", argv[2], owner);
-    return CTL_OK;
+    if (status == 0)
+        printf("revoked  %s %s of user %s\n", holding->name, id, owner);
+    return status;
+}
+
+/* courantctl session | token list NAME | revoke ID */
+static int ctl_holding(struct ctl *ctl, const struct holding *holding, int argc, char **argv)
+{
+    struct err err;
+    if (argc != 3 || (strcmp(argv[1], "list") != 0 && strcmp(argv[1], "revoke") != 0)) {
+        char usage[64];
+        snprintf(usage, sizeof usage, "%s list NAME | revoke ID", holding->name);
+        return ctl_usage(usage);
+    }
+    int status =
+        strcmp(argv[1], "list") == 0 ? list_all(ctl, holding, argv[2], &err) : revoke_one(ctl, holding, argv[2], &err);
+    return status == 0 ? CTL_OK : ctl_error(&err);
+}
+
+int ctl_session(struct ctl *ctl, int argc, char **argv)
+{
+    static const struct holding SESSIONS = {"session", &REVOKE_SESSION, session_owner, sessions};
+    return ctl_holding(ctl, &SESSIONS, argc, argv);
+}
+
+int ctl_token(struct ctl *ctl, int argc, char **argv)
+{
+    static const struct holding TOKENS = {"token", &REVOKE_TOKEN, token_owner, token_list};
+    return ctl_holding(ctl, &TOKENS, argc, argv);
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { TRIES = 5, PAUSE_US = 20000, SECRET_BYTES = 32, LISTED_MOST = 1000 };
+enum { TRIES = 5, PAUSE_US = 20000, SECRET_BYTES = 32 };
 
 void secret_make(const char *kind, char text[SECRET_TEXT], unsigned char hash[SHA256_SIZE])
 {
@@ -291,17 +291,33 @@ static void add_moment(struct buf *buf, const char *name, struct str cell)
     buf_moment(buf, cell.data != NULL ? clock_parse(cell.data, cell.len) : INT64_MIN);
 }
 
-int session_list(struct sql *db, const char *user_id, const char *current, struct buf *buf, struct err *err)
+/* As a value of «id < ?»; no id comes behind a g. */
+static struct sql_arg start_of(const struct part *part)
+{
+    return SQL_TEXT(part->before != NULL ? part->before : "g");
+}
+
+/* How many of the rows, of which the first column is an id, belong to the part: one more was asked for. */
+static size_t end_part(struct part *part, const struct sql_rows *rows)
+{
+    bool more = rows->count > part->limit;
+    part->next = more ? SQL_CELL(rows, part->limit - 1, 0).data : NULL;
+    return more ? part->limit : rows->count;
+}
+
+int session_list(struct sql *db, const char *user_id, const char *current, struct part *part, struct buf *buf,
+                 struct err *err)
 {
     struct sql_rows rows;
     char now[CLOCK_TEXT];
     clock_sql(clock_now(), now);
     if (sql_select(db, buf->arena,
-                   "SELECT id, agent, created_at, used_at, expires_at FROM sessions WHERE user_id = ? AND expires_at > "
-                   "? ORDER BY id DESC LIMIT ?",
-                   SQL_ARGS(SQL_TEXT(user_id), SQL_TEXT(now), SQL_INT(LISTED_MOST)), &rows, err) != 0)
+                   "SELECT id, agent, created_at, used_at, expires_at FROM sessions WHERE user_id = ? AND id < ? AND "
+                   "expires_at > ? ORDER BY id DESC LIMIT ?",
+                   SQL_ARGS(SQL_TEXT(user_id), start_of(part), SQL_TEXT(now), SQL_INT((int64_t)part->limit + 1)), &rows,
+                   err) != 0)
         return -1;
-    for (size_t i = 0; i < rows.count; i++) {
+    for (size_t i = 0, count = end_part(part, &rows); i < count; i++) {
         const char *id = SQL_CELL(&rows, i, 0).data;
         buf_printf(buf, "%s{\"id\":\"%s\",\"current\":%s,\"user_agent\":", i > 0 ? "," : "", id,
                    strcmp(id, current) == 0 ? "true" : "false");
@@ -314,15 +330,15 @@ int session_list(struct sql *db, const char *user_id, const char *current, struc
     return 0;
 }
 
-int token_list(struct sql *db, const char *user_id, struct buf *buf, struct err *err)
+int token_list(struct sql *db, const char *user_id, struct part *part, struct buf *buf, struct err *err)
 {
     struct sql_rows rows;
     if (sql_select(db, buf->arena,
-                   "SELECT id, name, scopes, created_at, expires_at FROM api_tokens WHERE user_id = ? ORDER BY id DESC "
-                   "LIMIT ?",
-                   SQL_ARGS(SQL_TEXT(user_id), SQL_INT(LISTED_MOST)), &rows, err) != 0)
+                   "SELECT id, name, scopes, created_at, expires_at FROM api_tokens WHERE user_id = ? AND id < ? ORDER "
+                   "BY id DESC LIMIT ?",
+                   SQL_ARGS(SQL_TEXT(user_id), start_of(part), SQL_INT((int64_t)part->limit + 1)), &rows, err) != 0)
         return -1;
-    for (size_t i = 0; i < rows.count; i++) {
+    for (size_t i = 0, count = end_part(part, &rows); i < count; i++) {
         buf_printf(buf, "%s{\"id\":\"%s\",\"name\":", i > 0 ? "," : "", SQL_CELL(&rows, i, 0).data);
         buf_json(buf, SQL_CELL(&rows, i, 1).data, SQL_CELL(&rows, i, 1).len);
         buf_puts(buf, ",\"scopes\":");

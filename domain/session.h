@@ -34,6 +34,8 @@ struct login {
     unsigned char refresh[SHA256_SIZE];
 };
 
+enum { TOKENS_MOST = 100 }; /* of one user */
+
 /* aside of CREATE_TOKEN: what is kept of the token. aside of the other three: the id of the session or token. */
 
 /*
@@ -91,9 +93,17 @@ int session_of_refresh(struct sql *db, struct arena *arena, const char *text, st
 int session_owner(struct sql *db, struct arena *arena, const char *id, const char **user_id, struct err *err);
 int token_owner(struct sql *db, struct arena *arena, const char *id, const char **user_id, struct err *err);
 
-/* A user's sessions, and tokens, as a list of JSON objects, newest first. current: the id of the reader's own. */
-int session_list(struct sql *db, const char *user_id, const char *current, struct buf *buf, struct err *err);
-int token_list(struct sql *db, const char *user_id, struct buf *buf, struct err *err);
+/* A part of a list that goes from the newest to the oldest. */
+struct part {
+    const char *before; /* an id, of which it begins behind; NULL: with the newest */
+    size_t limit;
+    const char *next; /* set: the id of which the next part begins behind; NULL: that was all */
+};
+
+/* Adds a user's sessions, and tokens, as JSON objects with commas between. current: the id of the reader's own. */
+int session_list(struct sql *db, const char *user_id, const char *current, struct part *part, struct buf *buf,
+                 struct err *err);
+int token_list(struct sql *db, const char *user_id, struct part *part, struct buf *buf, struct err *err);
 
 /* Takes away what is past its time. */
 int session_purge(struct sql *db, struct err *err);

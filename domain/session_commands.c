@@ -174,6 +174,11 @@ static int add_token(struct sql_batch *batch, const struct command *command, str
     const char *scopes = scopes_of(command);
     if (scopes == NULL)
         return fail(err, ERR_INTERNAL, "no room for scopes");
+    /* The user's row is locked: of two that would be the last, one is refused. */
+    sql_batch_add(batch,
+                  "IF (SELECT COUNT(*) FROM api_tokens WHERE user_id = ?) >= ? THEN SIGNAL SQLSTATE '45000' SET "
+                  "MESSAGE_TEXT = 'tokens'; END IF",
+                  SQL_ARGS(SQL_TEXT(command->target), SQL_INT(TOKENS_MOST)));
     sql_batch_add(batch,
                   "INSERT INTO api_tokens (id, user_id, name, hash, scopes, created_at, expires_at) VALUES (?, ?, ?, "
                   "?, ?, ?, ?)",
@@ -181,6 +186,13 @@ static int add_token(struct sql_batch *batch, const struct command *command, str
                            SQL_BYTES(command->aside, SHA256_SIZE), SQL_TEXT(scopes), sql_moment(batch, command->now),
                            sql_moment(batch, expires)));
     return 0;
+}
+
+static int too_many(const char *key, struct err *err)
+{
+    if (strcmp(key, "tokens") != 0)
+        return 0;
+    return fail(err, ERR_CONFLICT, "A user has at most %d API tokens: end one that is not needed first.", TOKENS_MOST);
 }
 
 const struct command_type CREATE_TOKEN = {
@@ -192,6 +204,7 @@ const struct command_type CREATE_TOKEN = {
     .check = check_token,
     .authorise = erased,
     .decide = create,
+    .taken = too_many,
     .beside = add_token,
 };
 

@@ -130,8 +130,11 @@ int user_find(struct sql *db, struct arena *arena, const char *name, struct user
 {
     struct sql_rows rows;
     /* A name holds no @, and an address does. */
-    if (find(db, arena, strchr(name, '@') != NULL ? "WHERE email = ?" : "WHERE username = ?", name, user, err) != 0 ||
-        sql_select(db, arena, "SELECT password_hash FROM credentials WHERE user_id = ?", SQL_ARGS(SQL_TEXT(user->id)),
+    if (find(db, arena, strchr(name, '@') != NULL ? "WHERE email = ?" : "WHERE username = ?", name, user, err) != 0)
+        return -1;
+    if (hash == NULL)
+        return 0;
+    if (sql_select(db, arena, "SELECT password_hash FROM credentials WHERE user_id = ?", SQL_ARGS(SQL_TEXT(user->id)),
                    &rows, err) != 0)
         return -1;
     if (rows.count != 1)

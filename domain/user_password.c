@@ -1,4 +1,4 @@
-/* change_password → user.password_changed, which ends the user's other sessions. */
+/* change_password → user.password_changed, which ends the user's other sessions; set by another, API tokens too. */
 #include "domain/user.h"
 
 #include "base/json.h"
@@ -70,12 +70,20 @@ static int taken(const char *key, struct err *err)
 
 static int beside(struct sql_batch *batch, const struct command *command, struct err *err)
 {
-    const char *session = command->actor->session_id;
+    const char *session = command->actor->session_id, *hash = command->aside;
     (void)err;
-    if (command->prepared != NULL)
+    if (command->prepared != NULL) {
         user_expect_password(batch, command, command->prepared);
-    sql_batch_add(batch, "UPDATE credentials SET password_hash = ? WHERE user_id = ?",
-                  SQL_ARGS(SQL_TEXT((const char *)command->aside), SQL_TEXT(command->target)));
+        sql_batch_add(batch, "UPDATE credentials SET password_hash = ? WHERE user_id = ?",
+                      SQL_ARGS(SQL_TEXT(hash), SQL_TEXT(command->target)));
+    } else {
+        /* Somebody else sets it: for an account that has none too, and against whoever holds what it opens. */
+        sql_batch_add(batch,
+                      "INSERT INTO credentials (user_id, password_hash) VALUES (?, ?) ON DUPLICATE KEY UPDATE "
+                      "password_hash = VALUES(password_hash)",
+                      SQL_ARGS(SQL_TEXT(command->target), SQL_TEXT(hash)));
+        sql_batch_add(batch, "DELETE FROM api_tokens WHERE user_id = ?", SQL_ARGS(SQL_TEXT(command->target)));
+    }
     sql_batch_add(batch, "DELETE FROM sessions WHERE user_id = ? AND id <> ?",
                   SQL_ARGS(SQL_TEXT(command->target), SQL_TEXT(session != NULL ? session : "")));
     return 0;
@@ -83,7 +91,7 @@ static int beside(struct sql_batch *batch, const struct command *command, struct
 
 const struct command_type CHANGE_PASSWORD = {
     .name = "change_password",
-    .summary = "Sets another password, and ends the user's other sessions.",
+    .summary = "Sets another password, and ends the user's other sessions; of another user, the API tokens too.",
     .model = &USERS,
     .fields = FIELDS,
     .field_count = sizeof FIELDS / sizeof FIELDS[0],

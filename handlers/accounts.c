@@ -32,33 +32,61 @@ void users_get(struct exchange *exchange)
     send(exchange, 200, &buf);
 }
 
-static void send_list(struct exchange *exchange, bool tokens)
+static bool read_part(struct exchange *exchange, struct part *part)
 {
-    struct app *app = app_of(exchange);
-    const struct actor *actor = &exchange->actor;
+    struct faults faults = {0};
+    struct str cursor;
+    app_page(exchange, &faults, &part->limit, &cursor);
+    part->before = cursor.data;
+    if (cursor.data != NULL && !id_valid(cursor.data, cursor.len))
+        fault_add(&faults, "?cursor", "is not a cursor that this list has given");
+    return app_query_fits(exchange, &faults);
+}
+
+static void send_list(struct exchange *exchange,
+                      int (*list)(struct exchange *exchange, struct part *part, struct buf *buf, struct err *err))
+{
     struct buf buf;
     struct err err;
-    if (!app_database(exchange))
+    struct part part = {0};
+    if (!read_part(exchange, &part) || !app_database(exchange))
         return;
     buf_init(&buf, exchange->arena);
     buf_puts(&buf, "{\"items\":[");
-    int status = tokens ? token_list(app->db, actor->user_id, &buf, &err)
-                        : session_list(app->db, actor->user_id, actor->session_id, &buf, &err);
-    buf_puts(&buf, "],\"next\":null}");
-    if (status != 0)
+    if (list(exchange, &part, &buf, &err) != 0) {
         http_send_error(exchange->response, exchange->request, &err, NULL);
-    else
-        send(exchange, 200, &buf);
+        return;
+    }
+    buf_puts(&buf, "]");
+    app_end_page(exchange, &buf, part.next != NULL ? str_of(part.next) : (struct str){NULL, 0});
+    send(exchange, 200, &buf);
+}
+
+static int list_sessions(struct exchange *exchange, struct part *part, struct buf *buf, struct err *err)
+{
+    const struct actor *actor = &exchange->actor;
+    return session_list(app_of(exchange)->db, actor->user_id, actor->session_id, part, buf, err);
+}
+
+/* The actor's own, or of whom the query names, for user_admin. */
+static int list_tokens(struct exchange *exchange, struct part *part, struct buf *buf, struct err *err)
+{
+    struct user user;
+    struct sql *db = app_of(exchange)->db;
+    const char *id = http_query(exchange->request, "user");
+    if (id != NULL && user_find_id(db, exchange->arena, id, &exchange->actor, &user, err) != 0)
+        return -1;
+    return token_list(db, id != NULL ? id : exchange->actor.user_id, part, buf, err);
 }
 
 void sessions_list(struct exchange *exchange)
 {
-    send_list(exchange, false);
+    send_list(exchange, list_sessions);
 }
 
 void tokens_list(struct exchange *exchange)
 {
-    send_list(exchange, true);
+    send_list(exchange, list_tokens);
 }
 
 /* A command of the actor's own account, without an answer of its own. False, and the problem is the answer. */
@@ -114,7 +142,6 @@ void tokens_revoke(struct exchange *exchange)
     const char *owner = NULL;
     struct err err;
     struct command command = {.type = &REVOKE_TOKEN,
-                              .target = exchange->actor.user_id,
                               .subject = exchange->id,
                               .expected = NO_VERSION,
                               .aside = exchange->id,
@@ -122,12 +149,13 @@ void tokens_revoke(struct exchange *exchange)
     if (!app_database(exchange) || app_repeated(exchange, &command))
         return;
     int status = token_owner(app->db, exchange->arena, exchange->id, &owner, &err);
-    if (status == 0 && strcmp(owner, exchange->actor.user_id) != 0)
+    if (status == 0 && strcmp(owner, exchange->actor.user_id) != 0 && !actor_may(&exchange->actor, "user_admin"))
         status = fail(&err, ERR_ABSENT, "There is no such token.");
     if (status != 0) {
         http_send_error(exchange->response, exchange->request, &err, NULL);
         return;
     }
+    command.target = owner;
     command.payload = json_object_new_object();
     app_dispatch(exchange, &command);
     json_object_put(command.payload);

@@ -45,7 +45,7 @@ TABLE = {
     ("DELETE", "/api/auth/sessions/{}"): f"401 404 204 404 404 204 404 {BAD} 403 403 403",
     ("GET", "/api/auth/tokens"): f"401 200 200 200 200 200 200 {BAD} 403 403 403",
     ("POST", "/api/auth/tokens"): f"401 201 201 201 201 201 201 {BAD} 403 403 403",
-    ("DELETE", "/api/auth/tokens/{}"): f"401 404 204 404 404 404 404 {BAD} 403 403 403",
+    ("DELETE", "/api/auth/tokens/{}"): f"401 404 204 404 404 204 404 {BAD} 403 403 403",
     ("POST", "/api/auth/invitations"): f"401 403 403 403 403 201 403 {BAD} 403 403 403",
     ("GET", "/api/events"): f"401 403 403 403 403 403 200 {BAD} 403 403 403",
     ("GET", "/events"): f"200 200 200 200 200 200 200 {BAD} 200 200 200",

@@ -229,6 +229,81 @@ def test_api_tokens(stack, person, admin):
     short.get("/api/auth").problem(401)
 
 
+def names_of(client, path):
+    """Of all pages of three."""
+    names, path = [], path + ("&" if "?" in path else "?") + "limit=3"
+    while path:
+        page = client.get(path)
+        assert page.status == 200 and len(page.json["items"]) <= 3
+        names += [item.get("name", item["id"]) for item in page.json["items"]]
+        path = page.json["next"] and page.headers["link"].split(">")[0].lstrip("<")
+    return names
+
+
+def test_tokens_and_sessions_have_pages(stack, person):
+    where, most = "/api/auth/tokens", 100
+    for number in range(most):
+        assert person.client.post(where, {"name": str(number), "scopes": ["read"]}).status == 201
+    assert str(most) in person.client.post(where, {"name": "too many", "scopes": ["read"]}).problem(409)["detail"]
+    assert names_of(person.client, where) == [str(number) for number in reversed(range(most))]
+    assert len(person.client.get(where).json["items"]) == 20
+    made = person.client.get(where).json["items"][0]["id"]
+    assert person.client.call("DELETE", f"{where}/{made}").status == 204
+    assert person.client.post(where, {"name": "again", "scopes": ["read"]}).status == 201
+    others = [person.another() for _ in range(6)]
+    assert len(set(names_of(person.client, "/api/auth/sessions"))) == 7 and all(other.alive() for other in others)
+    for path in where, "/api/auth/sessions":
+        for query in "limit=0", "limit=101", "limit=x", "cursor=x", "cursor=MQ":
+            person.client.get(f"{path}?{query}").problem(422)
+    assert len(json.loads(stack.ctl("token", "list", person.name).stdout)) == most
+
+
+def test_tokens_of_others(stack, person, admin):
+    """Who administers accounts, or operates the site, finds and ends them; so does another password that they set."""
+    def make(name):
+        made = person.client.post("/api/auth/tokens", {"name": name, "scopes": ["read"]}).json
+        return made["id"], stack.client(made["token"])
+
+    listed = f"/api/auth/tokens?user={person.id}"
+    id, token = make("first")
+    for client in stack.user("ann"), token:
+        client.get(listed).problem(404 if client is not token else 403)
+        client.call("DELETE", f"/api/auth/tokens/{id}").problem(404 if client is not token else 403)
+    admin.get(f"/api/auth/tokens?user={OTHER}").problem(404)
+    admin.get("/api/auth/tokens?user=x").problem(404)
+    assert [item["id"] for item in admin.get(listed).json["items"]] == [id] == [item["id"] for item in person.client.get(listed).json["items"]]
+    assert admin.call("DELETE", f"/api/auth/tokens/{id}").status == 204
+    token.get("/api/auth").problem(401)
+    assert events_of(stack, person.id)[-1] == ("user.token_revoked", {"token_id": id})
+    id, token = make("second")
+    assert [item["name"] for item in json.loads(stack.ctl("token", "list", person.name).stdout)] == ["second"]
+    assert stack.ctl("token", "revoke", id).returncode == 0 and stack.ctl("token", "revoke", id).returncode == 1
+    token.get("/api/auth").problem(401)
+    for args in ["list"], ["revoke"], ["x", "y"], []:
+        assert stack.ctl("token", *args).returncode == 2
+    _, token = make("third")
+    new = {"password": "of one's own", "current_password": person.password}
+    assert person.client.call("PUT", person.where + "/password", new).status == 200 and token.get("/api/auth").status == 200
+    assert admin.call("PUT", person.where + "/password", {"password": "of the administrator"}).status == 200
+    token.get("/api/auth").problem(401)
+    person.password = "of the administrator"
+    person.log_in()
+    _, token = make("fourth")
+    assert stack.ctl("user", "passwd", person.name, "--password-stdin", input="of the operator").returncode == 0
+    token.get("/api/auth").problem(401)
+
+
+def test_a_password_where_there_was_none(stack, person, admin):
+    for set in (lambda password: admin.call("PUT", person.where + "/password", {"password": password}).status == 200,
+                lambda password: stack.ctl("user", "passwd", person.name, "--password-stdin", input=password).returncode == 0):
+        stack.sql(f"DELETE FROM credentials WHERE user_id = '{person.id}'")
+        assert stack.log_in(person.name, person.password).status == 401
+        person.client.call("PUT", person.where + "/password", {"password": "long enough", "current_password": person.password})\
+            .problem(403 if person.alive() else 401)
+        person.password = f"set{stack.head} anew"
+        assert set(person.password) and person.log_in().alive()
+
+
 def test_a_token_makes_no_administrator(stack, admin):
     """Nor is it taken for its user's session where accounts are opened."""
     made = admin.post("/api/auth/tokens", {"name": "t", "scopes": ["read", "write", "user_admin"]}).json

@@ -75,7 +75,9 @@ def use_accounts(stack, admin):
     session = [item["id"] for item in person.client.get("/api/auth/sessions").json["items"] if not item["current"]]
     for path in [f"/api/auth/sessions/{id}" for id in session] + [f"/api/auth/tokens/{made['id']}"]:
         assert person.client.call("DELETE", path).status == 204
-    name = f"exp{stack.head}"
+    name, own = f"exp{stack.head}", {"password": "long enough", "current_password": person.password}
+    assert person.client.call("PUT", person.where + "/password", own).status == 200
+    assert admin.get(f"/api/auth/tokens?user={person.id}").status == 200
     assert person.client.call("PUT", person.where, {"username": name, "email": f"{name}@example.org"}, headers={"If-Match": "*"}).status == 200
     assert admin.call("PUT", person.where + "/password", {"password": "long enough"}).status == 200
     assert admin.call("PUT", person.where + "/permissions", {"permissions": ["audit_read"]}, headers={"If-Match": "*"}).status == 200
