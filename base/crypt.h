@@ -56,7 +56,8 @@ int password_digest(const unsigned char data[SHA256_SIZE], const unsigned char s
 /* 1 it matches, 0 it does not, -1 it could not be tried. */
 int password_check(const char *password, size_t len, const char *hash, struct err *err);
 /*
- * What both wait at, so that they never take more memory than there is; ERR_UNAVAILABLE after a second. NULL: nothing.
+ * What they wait at, so that they never take more memory than there is; ERR_UNAVAILABLE after a second, and at once
+ * where too many wait already. NULL: nothing.
  */
 void password_gate(struct gate *gate);
 /* Whether the hash was made with other parameters than these. */

@@ -28,7 +28,7 @@ static int run(const char *path, struct err *err)
     setup.lane = lane_new(true);
     setup.known = known_new();
     setup.throttle = throttle_new();
-    setup.gate = gate_new(conf.auth_argon2_concurrent);
+    setup.gate = gate_new(conf.auth_argon2_concurrent, pool_waiting(&conf));
     password_gate(setup.gate);
     bool shared = setup.lane != NULL && setup.known != NULL && setup.throttle != NULL && setup.gate != NULL;
     int status = shared ? auth_start(&conf, err) : fail(err, ERR_UNAVAILABLE, "no shared memory");

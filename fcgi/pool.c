@@ -124,6 +124,11 @@ static void replace_next(struct pool *pool)
         }
 }
 
+int64_t pool_waiting(const struct conf *conf)
+{
+    return conf->fcgi_workers / 4;
+}
+
 static void reload(struct pool *pool)
 {
     struct conf fresh;

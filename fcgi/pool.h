@@ -23,6 +23,9 @@ struct pool_setup {
     struct gate *gate; /* of argon2id */
 };
 
+/* How many workers may wait to check a password: a quarter, so that the others go on. */
+int64_t pool_waiting(const struct conf *conf);
+
 /* Returns the exit status of the program when the last worker has ended. */
 int pool_run(struct pool_setup *setup);
 

@@ -24,7 +24,7 @@ def limited(stack):
             file.write(before + "[throttle]\n" + "".join(f"{name} = {lines[name]}\n" for name in
                                                          ("login_account", "login_address", "register_address")) +
                        f"[auth]\nargon2_concurrent = {lines['argon2_concurrent']}\n"
-                       f"argon2_ops = {lines.get('ops', 1)}\n[http]\ntrusted_proxies = {lines['proxies']}\n")
+                       f"argon2_ops = {lines.get('ops', 1)}\nargon2_memory = {lines.get('memory', 8388608)}\n[http]\ntrusted_proxies = {lines['proxies']}\n")
         stack.dev("up")
 
     yield set
@@ -137,16 +137,39 @@ def test_a_proxy_that_is_none(stack, tmp_path, bad):
     assert done.returncode == 2 and bad in done.stderr and "trusted_proxies" in done.stderr
 
 
+def resident(pid):
+    """Bytes of memory that are a process's own."""
+    pages = open(f"/proc/{pid}/statm").read().split()
+    return (int(pages[1]) - int(pages[2])) * 4096
+
+
 def test_argon2_is_bounded(stack, limited):
-    limited(login_account=0, argon2_concurrent=1, ops=20)
-    answers = []
-    threads = [threading.Thread(target=lambda n=n: answers.append(log_in(stack, f"b{n}"))) for n in range(16)]
+    """However many log in at once: as many checks as there are places, and most workers go on with other things."""
+    memory = 67108864
+    limited(login_account=0, argon2_concurrent=1, ops=6, memory=memory)
+    for _ in range(50):
+        stack.client().get("/api/articles")
+    answers, over, before = [], threading.Event(), {pid: resident(pid) for pid in stack.workers()}
+
+    def flood(number):
+        while not over.is_set():
+            answers.append(log_in(stack, f"b{number}"))
+            over.wait(0.1)
+
+    threads = [threading.Thread(target=flood, args=[number]) for number in range(48)]
     for thread in threads:
         thread.start()
+    reader, most, began = stack.client(), 0, time.monotonic()
+    for _ in range(30):
+        assert reader.get("/api/articles").status == 200
+        most = max(most, sum(resident(pid) - size > memory / 2 for pid, size in before.items()))
+    took = time.monotonic() - began
+    until(lambda: {answer.status for answer in answers} == {401, 503}, 20, "one that is checked and one that is not")
+    over.set()
     for thread in threads:
         thread.join()
-    statuses = {answer.status for answer in answers}
-    assert statuses <= {401, 503}
+    assert took < 10 * stack.slow, "reads stand still"
+    assert {answer.status for answer in answers} == {401, 503} and most <= 1
     for answer in answers:
         if answer.status == 503:
             assert answer.headers["retry-after"] == "1"

@@ -118,6 +118,31 @@ static void encodings_refuse_what_is_not_theirs(void **state)
     arena_free(&arena);
 }
 
+static void a_gate_bounds_who_is_in_and_who_waits(void **state)
+{
+    (void)state;
+    enum { PATIENCE_US = 20000 };
+    struct gate *gate = gate_new(1, 0);
+    assert_true(gate_enter(gate, PATIENCE_US));
+    int64_t began = clock_steady();
+    assert_false(gate_enter(gate, 60000000));
+    assert_true(clock_steady() - began < 30000000);
+    gate_set(gate, 1, 1);
+    began = clock_steady();
+    assert_false(gate_enter(gate, PATIENCE_US));
+    assert_true(clock_steady() - began >= PATIENCE_US);
+    gate_set(gate, 2, 0);
+    assert_true(gate_enter(gate, PATIENCE_US));
+    /* Who came in when there were more places leaves all the same. */
+    gate_set(gate, 1, 0);
+    gate_leave(gate);
+    gate_leave(gate);
+    assert_true(gate_enter(gate, PATIENCE_US));
+    assert_false(gate_enter(gate, PATIENCE_US));
+    gate_free(&gate);
+    assert_true(gate_enter(gate, 0));
+}
+
 static void passwords_match_their_hash_only(void **state)
 {
     (void)state;
@@ -148,6 +173,7 @@ int main(void)
         cmocka_unit_test(ids_rise),
         cmocka_unit_test(hashes_are_the_standard_ones),
         cmocka_unit_test(encodings_refuse_what_is_not_theirs),
+        cmocka_unit_test(a_gate_bounds_who_is_in_and_who_waits),
         cmocka_unit_test(passwords_match_their_hash_only),
     };
     struct err err;
