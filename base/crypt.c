@@ -137,13 +137,54 @@ int password_digest(const unsigned char data[SHA256_SIZE], const unsigned char s
     return status == 0 ? 0 : fail(err, ERR_UNAVAILABLE, "argon2id: no memory for %zu bytes", memory);
 }
 
+/* What a PHC string of ours says: argon2id, one lane, a salt and a sum of these sizes. */
+struct hashed {
+    unsigned long long ops;
+    size_t memory;
+    unsigned char salt[crypto_pwhash_SALTBYTES], sum[SHA256_SIZE];
+};
+
+static bool from_base64(unsigned char *out, size_t len, const char *text)
+{
+    size_t got = 0;
+    return sodium_base642bin(out, len, text, strlen(text), NULL, &got, NULL,
+                             sodium_base64_VARIANT_ORIGINAL_NO_PADDING) == 0 &&
+           got == len;
+}
+
+static bool read_hash(const char *text, struct hashed *hashed)
+{
+    unsigned long kib, ops;
+    char salt[23], sum[44], more;
+    if (sscanf(text, "$argon2id$v=19$m=%lu,t=%lu,p=1$%22[^$]$%43[^$]%c", &kib, &ops, salt, sum, &more) != 4)
+        return false;
+    hashed->ops = ops;
+    hashed->memory = (size_t)kib * 1024;
+    return from_base64(hashed->salt, sizeof hashed->salt, salt) && from_base64(hashed->sum, sizeof hashed->sum, sum);
+}
+
+/* Not by libsodium's own comparison where that can be helped: it takes a want of memory for a wrong password. */
+static int check(const char *password, size_t len, const char *hash, struct err *err)
+{
+    struct hashed hashed;
+    unsigned char sum[SHA256_SIZE];
+    if (!read_hash(hash, &hashed))
+        return crypto_pwhash_str_verify(hash, password, len) == 0;
+    if (crypto_pwhash(sum, sizeof sum, password, len, hashed.salt, hashed.ops, hashed.memory,
+                      crypto_pwhash_ALG_ARGON2ID13) != 0)
+        return fail(err, ERR_UNAVAILABLE, "argon2id: no memory for %zu bytes", hashed.memory);
+    int right = crypt_same(sum, hashed.sum, sizeof sum);
+    crypt_wipe(sum, sizeof sum);
+    return right;
+}
+
 int password_check(const char *password, size_t len, const char *hash, struct err *err)
 {
     if (enter(err) != 0)
         return -1;
-    int status = crypto_pwhash_str_verify(hash, password, len);
+    int right = check(password, len, hash, err);
     gate_leave(gate);
-    return status == 0;
+    return right;
 }
 
 bool password_outdated(const char *hash, unsigned long long ops, size_t memory)

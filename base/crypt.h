@@ -53,7 +53,7 @@ int password_hash(const char *password, size_t len, unsigned long long ops, size
  */
 int password_digest(const unsigned char data[SHA256_SIZE], const unsigned char salt[SHA256_SIZE],
                     unsigned long long ops, size_t memory, unsigned char out[SHA256_SIZE], struct err *err);
-/* 1 it matches, 0 it does not, -1 it could not be tried. */
+/* 1 it matches, 0 it does not, -1 it could not be tried: ERR_UNAVAILABLE. */
 int password_check(const char *password, size_t len, const char *hash, struct err *err);
 /*
  * What they wait at, so that they never take more memory than there is; ERR_UNAVAILABLE after a second, and at once

@@ -156,6 +156,17 @@ static bool payload_fits(struct exchange *exchange, const struct field *fields, 
     return false;
 }
 
+/* Whether this is the password of whoever has that name; -1 where it could not be tried. */
+static int check(struct exchange *exchange, const char *name, struct str password, struct user *user, const char **hash,
+                 struct err *err)
+{
+    struct app *app = app_of(exchange);
+    if (app->db == NULL && sql_open(&app->db, app->conf, err) != 0)
+        return -1;
+    bool found = user_find(app->db, exchange->arena, name, user, hash, err) == 0;
+    return found || err->kind == ERR_ABSENT ? verify(found ? *hash : NULL, password, err) : -1;
+}
+
 static void log_in(struct exchange *exchange, struct json_object *payload)
 {
     struct app *app = app_of(exchange);
@@ -168,18 +179,18 @@ static void log_in(struct exchange *exchange, struct json_object *payload)
     struct str account = fold_of(exchange->arena, name), client = app_client(exchange);
     const struct try tries[] = {{{"login-account", app->conf->throttle_login_account, 60}, account.data, account.len},
                                 {{"login-address", app->conf->throttle_login_address, 60}, client.data, client.len}};
-    if (!app_try(exchange, tries, 2) || !app_database(exchange))
+    if (!app_try(exchange, tries, 2))
         return;
-    bool found = user_find(app->db, exchange->arena, name.data, &user, &hash, &err) == 0;
-    int right = found || err.kind == ERR_ABSENT ? verify(found ? hash : NULL, password, &err) : -1;
-    if (right < 0) {
-        http_send_error(exchange->response, exchange->request, &err, NULL);
-    } else if (right == 0) {
-        http_send_unauthorized(exchange->response, exchange->request, "The name or the password is wrong.");
-    } else {
+    int right = check(exchange, name.data, password, &user, &hash, &err);
+    /* What could not be tried is no failure either. */
+    if (right != 0)
         throttle_give_back(app->throttle, &tries[0].limit, account.data, account.len);
+    if (right < 0)
+        http_send_error(exchange->response, exchange->request, &err, NULL);
+    else if (right == 0)
+        http_send_unauthorized(exchange->response, exchange->request, "The name or the password is wrong.");
+    else
         begin_session(exchange, &user, hash, payload);
-    }
 }
 
 void auth_login(struct exchange *exchange)

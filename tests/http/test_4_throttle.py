@@ -1,6 +1,7 @@
 """Limits on logins and registrations, whose address counts, and the bound on argon2id."""
 
 import os
+import resource
 import signal
 import statistics
 import threading
@@ -85,6 +86,33 @@ def test_cookies_over_https(stack, limited):
         # Without the prefix, which any other host of the domain can set, it is none of ours.
         bare = {"Cookie": cookie.removeprefix("__Host-"), "X-Forwarded-Proto": "https"}
         assert stack.client().get("/api/auth", headers=bare).status == (401 if secure else 200)
+
+
+def test_what_could_not_be_tried_does_not_count(stack, limited):
+    """A want of memory is no wrong password, and like a database that is away no failed login."""
+    limited()
+    person = Person(stack, "mem")
+    if stack.slow == 1:  # a sanitizer needs memory of its own
+        limits = {pid: resource.prlimit(pid, resource.RLIMIT_AS) for pid in stack.workers()}
+        for pid in limits:
+            size = int(open(f"/proc/{pid}/statm").read().split()[0]) * 4096
+            resource.prlimit(pid, resource.RLIMIT_AS, (size + 4000000, limits[pid][1]))
+        try:
+            for password in [person.password, "wrong password"] * 3:
+                answer = log_in(stack, person.name, password)
+                assert answer.problem(503) and answer.headers["retry-after"] == "1"
+        finally:
+            for pid, limit in limits.items():
+                resource.prlimit(pid, resource.RLIMIT_AS, limit)
+        answer = log_in(stack, person.name)
+        assert answer.status == 401 and answer.headers["ratelimit"].split(";")[1] == "r=2"
+        assert log_in(stack, person.name, person.password).status == 200
+    stack.dev("stop", "mariadb")
+    for _ in range(6):
+        log_in(stack, person.name).problem(503)
+    stack.dev("start", "mariadb")
+    until(lambda: stack.client().get("/readyz").status == 200, what="the database")
+    assert log_in(stack, person.name, person.password).status == 200
 
 
 def test_success_does_not_count(stack, limited):

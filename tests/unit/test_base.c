@@ -146,12 +146,15 @@ static void a_gate_bounds_who_is_in_and_who_waits(void **state)
 static void passwords_match_their_hash_only(void **state)
 {
     (void)state;
+    static const char *const DAMAGED[] = {"", "x", "$argon2id$v=19$m=8,t=1,p=1$", "$argon2id$v=19$m=8,t=1,p=1$AAAA$AAAA"};
     char hash[PASSWORD_HASH_SIZE];
     struct err err;
     assert_int_equal(password_hash("correct horse", 13, 1, 8192, hash, &err), 0);
     assert_non_null(strstr(hash, "$argon2id$"));
     assert_int_equal(password_check("correct horse", 13, hash, &err), 1);
     assert_int_equal(password_check("correct horsf", 13, hash, &err), 0);
+    for (size_t i = 0; i < sizeof DAMAGED / sizeof DAMAGED[0]; i++)
+        assert_int_equal(password_check("correct horse", 13, DAMAGED[i], &err), 0);
     assert_false(password_outdated(hash, 1, 8192));
     unsigned char data[SHA256_SIZE] = "one", salt[SHA256_SIZE] = "salt", first[SHA256_SIZE], other[SHA256_SIZE];
     assert_int_equal(password_digest(data, salt, 1, 8192, first, &err), 0);
