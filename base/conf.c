@@ -68,6 +68,8 @@ static const struct option options[] = {
     NUMBER(throttle, login_account, "10", 0, 1000000),
     NUMBER(throttle, login_address, "60", 0, 1000000),
     NUMBER(throttle, register_address, "20", 0, 1000000),
+    NUMBER(throttle, update_account, "30", 0, 1000000),
+    NUMBER(throttle, update_address, "120", 0, 1000000),
     TEXT(http, trusted_proxies, ""),
     NUMBER(auth, argon2_memory, "67108864", 8192, 4294967296),
     TEXT(http, origins, ""),

@@ -52,7 +52,9 @@ struct conf {
     int64_t auth_argon2_concurrent;
     int64_t throttle_login_account; /* tries in a minute */
     int64_t throttle_login_address;
-    int64_t throttle_register_address; /* in an hour */
+    int64_t throttle_register_address; /* in an hour, as the two below */
+    int64_t throttle_update_account;
+    int64_t throttle_update_address;
     char http_trusted_proxies[CONF_TEXT];
     char http_origins[CONF_TEXT]; /* of pages elsewhere that may call, with spaces between */
     char site_title[CONF_TEXT];

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <strings.h>
 
-enum { PAGE_STANDARD = 20, PAGE_MOST = 100 };
+enum { PAGE_STANDARD = 20, PAGE_MOST = 100, HOUR_S = 3600 };
 
 const struct route ROUTES[] = {
     {"GET", "/api/articles", ROUTE_ANYONE, articles_list, NULL},
@@ -330,13 +330,24 @@ int app_respond(const struct command *command, struct outcome *outcome, struct e
     return headers.failed || body.failed ? fail(err, ERR_INTERNAL, "the answer is too large") : 0;
 }
 
-/* Who opens accounts for others is not held back. */
-static bool may_register(struct exchange *exchange)
+/*
+ * Whether the actor may try a command now that says whether a name or an address is taken; otherwise 429 is the answer.
+ * Who sees all accounts is not held back.
+ */
+static bool may_ask_for_names(struct exchange *exchange, const struct command_type *type)
 {
+    const struct conf *conf = app_of(exchange)->conf;
     struct str client = app_client(exchange);
-    const struct try tries[] = {
-        {{"register-address", app_of(exchange)->conf->throttle_register_address, 3600}, client.data, client.len}};
-    return user_administers(&exchange->actor) || app_try(exchange, tries, 1);
+    const char *user = exchange->actor.user_id;
+    const struct try registering[] = {
+        {{"register-address", conf->throttle_register_address, HOUR_S}, client.data, client.len}};
+    const struct try updating[] = {
+        {{"update-account", conf->throttle_update_account, HOUR_S}, user, ID_TEXT - 1},
+        {{"update-address", conf->throttle_update_address, HOUR_S}, client.data, client.len}};
+    if (user_administers(&exchange->actor))
+        return true;
+    return type == &REGISTER_USER ? app_try(exchange, registering, 1)
+                                  : type != &UPDATE_USER || app_try(exchange, updating, 2);
 }
 
 /* An Idempotency-Key that is one, or none; false, and 400 is the answer. */
@@ -415,7 +426,7 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
     struct err err;
     if (!set_context(exchange, command))
         return false;
-    if (command->type == &REGISTER_USER && !may_register(exchange))
+    if (!may_ask_for_names(exchange, command->type))
         return false;
     /* Who has somebody's session must not find out the password. */
     const struct try guess = {

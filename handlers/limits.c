@@ -19,7 +19,7 @@ static void say(struct exchange *exchange, const struct try *tries, size_t count
     buf_puts(headers, "RateLimit-Policy: ");
     bool first = true;
     for (size_t i = 0; i < count; i++)
-        if (tries[i].limit.quota > 0) {
+        if (tries[i].who != NULL && tries[i].limit.quota > 0) {
             buf_printf(headers, "%s\"%s\";q=%" PRId64 ";w=%" PRId64, first ? "" : ", ", tries[i].limit.name,
                        tries[i].limit.quota, tries[i].limit.window_s);
             first = false;

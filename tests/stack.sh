@@ -29,7 +29,7 @@ up)
     rm -rf "$COURANT_DEV_DIR"
     mkdir -p "$COURANT_FAULTS" "$work/$kind/sanitizer"
     # argon2id as cheap as it gets: the tests log in often, and the sanitizers make it slow.
-    printf '[auth]\nargon2_ops = 1\nargon2_memory = 8388608\n[notifier]\nheartbeat_s = 2\nmemory = 1048576\nclients_user = 1000\nclients_address = 2000\n[throttle]\nlogin_account = 100000\nlogin_address = 100000\nregister_address = 100000\n[auth]\nargon2_concurrent = 16\n' \
+    printf '[auth]\nargon2_ops = 1\nargon2_memory = 8388608\n[notifier]\nheartbeat_s = 2\nmemory = 1048576\nclients_user = 1000\nclients_address = 2000\n[throttle]\nlogin_account = 100000\nlogin_address = 100000\nregister_address = 100000\nupdate_account = 100000\nupdate_address = 100000\n[auth]\nargon2_concurrent = 16\n' \
         >"$COURANT_DEV_DIR/courant.local.conf"
     "$root/dev" up
     ;;

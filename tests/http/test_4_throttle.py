@@ -20,10 +20,11 @@ def limited(stack):
     before = open(path).read()
 
     def set(**options):
-        lines = {"login_account": 3, "login_address": 0, "register_address": 0, "argon2_concurrent": 16, "proxies": "", **options}
+        lines = {"login_account": 3, "login_address": 0, "register_address": 0, "update_account": 0, "update_address": 0,
+                 "argon2_concurrent": 16, "proxies": "", **options}
         with open(path, "w") as file:
             file.write(before + "[throttle]\n" + "".join(f"{name} = {lines[name]}\n" for name in
-                                                         ("login_account", "login_address", "register_address")) +
+                                                         ("login_account", "login_address", "register_address", "update_account", "update_address")) +
                        f"[auth]\nargon2_concurrent = {lines['argon2_concurrent']}\n"
                        f"argon2_ops = {lines.get('ops', 1)}\nargon2_memory = {lines.get('memory', 8388608)}\n[http]\ntrusted_proxies = {lines['proxies']}\n")
         stack.dev("up")
@@ -155,6 +156,29 @@ def test_registrations_are_held_back(stack, limited, admin):
         assert answer.status == status and answer.headers["ratelimit-policy"] == '"register-address";q=2;w=3600'
     body["password"] = "long enough"
     assert admin.post("/api/users", body).status == 201
+
+
+def test_names_are_not_to_be_tried_out(stack, limited, admin):
+    """Who may change a name is told which are taken: not without end, by whichever path."""
+    limited(update_account=3, update_address=5)
+    person, other = Person(stack, "nam"), Person(stack, "nam")
+    taken = {"username": stack.env["COURANT_ADMIN_USER"], "email": f"{person.name}@example.org"}
+
+    def ask(who, number):
+        if number % 2:
+            return who.client.call("PUT", who.where, taken, headers={"If-Match": "*"})
+        return who.client.post("/api/commands/update_user", {"id": who.id, **taken}, headers={"If-Match": "*"})
+
+    answers = [ask(person, number) for number in range(5)]
+    assert [answer.status for answer in answers] == [409] * 3 + [429] * 2
+    assert answers[0].headers["ratelimit-policy"] == '"update-account";q=3;w=3600, "update-address";q=5;w=3600'
+    assert answers[0].headers["ratelimit"].startswith('"update-account";r=2;') and int(answers[4].headers["retry-after"]) > 600
+    # What another account of the same client has left; and nobody's try counts for no account.
+    assert ask(other, 1).problem(429) and ask(other, 1).headers["ratelimit"].startswith('"update-address"')
+    assert stack.client().post("/api/commands/update_user", {"id": person.id, **taken}, headers={"If-Match": "*"}).status == 429
+    for _ in range(7):
+        assert admin.call("PUT", person.where, taken, headers={"If-Match": "*"}).status == 409
+    admin.call("PUT", person.where, {**taken, "username": person.name}, headers={}).problem(428)
 
 
 @pytest.mark.parametrize("bad", ["300.1.1.1", "10.0.0.0/33", "example.org", "::/129", "10.0.0.0/"])
