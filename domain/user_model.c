@@ -110,18 +110,16 @@ const struct read_model USERS = {
     .derive = derive,
 };
 
-static int find(struct sql *db, struct arena *arena, const char *where, const char *value, struct user *user,
-                struct err *err)
+static int find(struct sql *db, struct arena *arena, const char *text, const char *value, struct sql_rows *rows,
+                struct user *user, struct err *err)
 {
-    struct sql_rows rows;
-    const char *text = row_select(&USERS, arena, "users", where);
     if (text == NULL)
         return fail(err, ERR_INTERNAL, "no room for a user");
-    if (sql_select(db, arena, text, SQL_ARGS(SQL_TEXT(value)), &rows, err) != 0)
+    if (sql_select(db, arena, text, SQL_ARGS(SQL_TEXT(value)), rows, err) != 0)
         return -1;
-    if (rows.count != 1)
+    if (rows->count != 1)
         return fail(err, ERR_ABSENT, "There is no such user.");
-    row_state(&USERS, &rows, 0, user);
+    row_state(&USERS, rows, 0, user);
     return 0;
 }
 
@@ -129,27 +127,26 @@ int user_find(struct sql *db, struct arena *arena, const char *name, struct user
               struct err *err)
 {
     struct sql_rows rows;
-    /* A name holds no @, and an address does. */
-    if (find(db, arena, strchr(name, '@') != NULL ? "WHERE email = ?" : "WHERE username = ?", name, user, err) != 0)
+    /* In one question, so that the time does not tell whether there is such a user. A name holds no @, an address does.
+     */
+    const char *text = row_select_more(&USERS, arena, "password_hash", "users LEFT JOIN credentials ON user_id = id",
+                                       strchr(name, '@') != NULL ? "WHERE email = ?" : "WHERE username = ?");
+    if (find(db, arena, text, name, &rows, user, err) != 0)
         return -1;
     if (hash == NULL)
         return 0;
-    if (sql_select(db, arena, "SELECT password_hash FROM credentials WHERE user_id = ?", SQL_ARGS(SQL_TEXT(user->id)),
-                   &rows, err) != 0)
-        return -1;
-    if (rows.count != 1)
-        return fail(err, ERR_ABSENT, "The user has no password.");
-    *hash = SQL_CELL(&rows, 0, 0).data;
-    return 0;
+    *hash = SQL_CELL(&rows, 0, rows.columns - 1).data;
+    return *hash != NULL ? 0 : fail(err, ERR_ABSENT, "The user has no password.");
 }
 
 int user_find_id(struct sql *db, struct arena *arena, const char *id, const struct actor *reader, struct user *user,
                  struct err *err)
 {
     bool may = actor_may(reader, "user_admin") || (reader->user_id != NULL && strcmp(reader->user_id, id) == 0);
+    struct sql_rows rows;
     if (!may || !id_valid(id, strlen(id)))
         return fail(err, ERR_ABSENT, "There is no such user.");
-    if (find(db, arena, "WHERE id = ?", id, user, err) != 0)
+    if (find(db, arena, row_select(&USERS, arena, "users", "WHERE id = ?"), id, &rows, user, err) != 0)
         return -1;
     return user->erased_at == INT64_MIN ? 0 : fail(err, ERR_GONE, "The account was erased.");
 }

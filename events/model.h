@@ -168,6 +168,9 @@ int state_derive(const struct read_model *model, void *state, const unsigned cha
 
 /* «SELECT <columns> FROM <table> <rest>»; NULL when the arena is exhausted. */
 const char *row_select(const struct read_model *model, struct arena *arena, const char *table, const char *rest);
+/* The same, and behind its columns these. */
+const char *row_select_more(const struct read_model *model, struct arena *arena, const char *more, const char *table,
+                            const char *rest);
 /* The same without the derived columns, but with what is looked up at the end. */
 const char *row_select_state(const struct read_model *model, struct arena *arena, const char *table, const char *rest);
 

@@ -109,15 +109,15 @@ int state_derive(const struct read_model *model, void *state, const unsigned cha
     return model->derive != NULL ? model->derive(state, key, arena, err) : 0;
 }
 
-static const char *select_text(const struct read_model *model, struct arena *arena, const char *table, const char *rest,
-                               bool derived)
+static const char *select_text(const struct read_model *model, struct arena *arena, const char *more, const char *table,
+                               const char *rest, bool derived)
 {
     struct buf buf;
     buf_init(&buf, arena);
     for (size_t i = 0; i < model->column_count && (derived || !model->columns[i].derived); i++)
         buf_printf(&buf, "%s%s", i > 0 ? ", " : "SELECT ", model->columns[i].name);
-    if (!derived && model->lookup != NULL)
-        buf_printf(&buf, ", %s", model->lookup);
+    if (more != NULL)
+        buf_printf(&buf, ", %s", more);
     buf_printf(&buf, " FROM %s %s", table, rest);
     buf_add(&buf, "", 1);
     return buf.failed ? NULL : buf.data;
@@ -125,12 +125,18 @@ static const char *select_text(const struct read_model *model, struct arena *are
 
 const char *row_select(const struct read_model *model, struct arena *arena, const char *table, const char *rest)
 {
-    return select_text(model, arena, table, rest, true);
+    return select_text(model, arena, NULL, table, rest, true);
+}
+
+const char *row_select_more(const struct read_model *model, struct arena *arena, const char *more, const char *table,
+                            const char *rest)
+{
+    return select_text(model, arena, more, table, rest, true);
 }
 
 const char *row_select_state(const struct read_model *model, struct arena *arena, const char *table, const char *rest)
 {
-    return select_text(model, arena, table, rest, false);
+    return select_text(model, arena, model->lookup, table, rest, false);
 }
 
 void row_state(const struct read_model *model, const struct sql_rows *rows, size_t row, void *state)

@@ -106,7 +106,7 @@ EXPECTED = {
     "DELETE credentials", "DELETE refresh_tokens", "DELETE seal_keys", "DELETE sessions",
     "SELECT api_tokens", "SELECT api_tokens users", "SELECT articles", "SELECT articles articles_search",
     "SELECT articles articles_search articles_tags", "SELECT articles articles_tags", "SELECT articles users",
-    "SELECT commands events", "SELECT credentials", "SELECT events", "SELECT log_head", "SELECT refresh_tokens", "SELECT refresh_tokens sessions", "SELECT refresh_tokens sessions users",
+    "SELECT commands events", "SELECT credentials", "SELECT credentials users", "SELECT events", "SELECT log_head", "SELECT refresh_tokens", "SELECT refresh_tokens sessions", "SELECT refresh_tokens sessions users",
     "SELECT schema_migrations", "SELECT seal_keys", "SELECT sessions", "SELECT sessions signing_keys users", "SELECT signing_keys", "SELECT users",
     "UPDATE articles", "UPDATE credentials", "UPDATE log_fence", "UPDATE log_head", "UPDATE refresh_tokens", "UPDATE sessions", "UPDATE users"}
 
