@@ -92,8 +92,18 @@ try {
     size_t len;
 };
 
+/* The nearest of several limits, and what it has left. */
+struct nearest {
+    const struct try *try; /* NULL: there was none */
+    struct allowance left;
+};
+
 /* Counts a try under each of these limits, and says so in the answer's headers; false, and 429 is the answer. */
 bool app_try(struct exchange *exchange, const struct try *tries, size_t count);
+/* The same in two steps, for limits that are found out one after another. Counts; false: it is too many. */
+bool app_count(struct exchange *exchange, const struct try *tries, size_t count, struct nearest *nearest);
+/* Says what was counted, of all tries that were. */
+bool app_allow(struct exchange *exchange, const struct try *tries, size_t count, const struct nearest *nearest);
 /* Who sends the request, as struct try takes it. */
 struct str app_client(const struct exchange *exchange);
 

@@ -156,41 +156,64 @@ static bool payload_fits(struct exchange *exchange, const struct field *fields, 
     return false;
 }
 
-/* Whether this is the password of whoever has that name; -1 where it could not be tried. */
-static int check(struct exchange *exchange, const char *name, struct str password, struct user *user, const char **hash,
-                 struct err *err)
+/* Who may log in under a name: the user and what the password is compared with, or neither; -1: it cannot be said. */
+struct holder {
+    struct user user;
+    const char *hash; /* NULL: there is none */
+};
+
+static int find_holder(struct exchange *exchange, const char *name, struct holder *holder, struct err *err)
 {
     struct app *app = app_of(exchange);
     if (app->db == NULL && sql_open(&app->db, app->conf, err) != 0)
         return -1;
-    bool found = user_find(app->db, exchange->arena, name, user, hash, err) == 0;
-    return found || err->kind == ERR_ABSENT ? verify(found ? *hash : NULL, password, err) : -1;
+    if (user_find(app->db, exchange->arena, name, &holder->user, &holder->hash, err) == 0)
+        return 0;
+    *holder = (struct holder){0};
+    return err->kind == ERR_ABSENT ? 0 : -1;
+}
+
+/*
+ * Whether this is the password. Tries count for the name that was given, before anything is asked, and for the account
+ * that has it, so that it has no more of them under its other name; 1 yes, 0 no or too many, -1 it could not be tried.
+ */
+static int try_password(struct exchange *exchange, struct str name, struct str password, struct holder *holder,
+                        struct err *err)
+{
+    const struct conf *conf = app_of(exchange)->conf;
+    struct throttle *throttle = app_of(exchange)->throttle;
+    struct str folded = fold_of(exchange->arena, name), client = app_client(exchange);
+    struct try tries[] = {{{"login-account", conf->throttle_login_account, 60}, folded.data, folded.len},
+                          {{"login-address", conf->throttle_login_address, 60}, client.data, client.len},
+                          {{"login-account", conf->throttle_login_account, 60}, NULL, ID_TEXT - 1}};
+    struct nearest nearest = {0};
+    bool may = app_count(exchange, tries, 2, &nearest);
+    int status = may ? find_holder(exchange, name.data, holder, err) : 0;
+    tries[2].who = holder->user.id;
+    may = may && (status != 0 || app_count(exchange, &tries[2], 1, &nearest));
+    if (!app_allow(exchange, tries, 3, &nearest))
+        return 0;
+    int right = status == 0 ? verify(holder->hash, password, err) : -1;
+    /* What could not be tried is no failure either. */
+    for (size_t i = 0; i < 3 && right != 0; i += 2)
+        throttle_give_back(throttle, &tries[i].limit, tries[i].who, tries[i].len);
+    if (right == 0)
+        http_send_unauthorized(exchange->response, exchange->request, "The name or the password is wrong.");
+    return right;
 }
 
 static void log_in(struct exchange *exchange, struct json_object *payload)
 {
-    struct app *app = app_of(exchange);
-    struct user user;
-    const char *hash = NULL;
+    struct holder holder = {0};
     struct err err;
     if (!payload_fits(exchange, LOGIN, sizeof LOGIN / sizeof LOGIN[0], payload))
         return;
-    struct str name = json_string(payload, "username"), password = json_string(payload, "password");
-    struct str account = fold_of(exchange->arena, name), client = app_client(exchange);
-    const struct try tries[] = {{{"login-account", app->conf->throttle_login_account, 60}, account.data, account.len},
-                                {{"login-address", app->conf->throttle_login_address, 60}, client.data, client.len}};
-    if (!app_try(exchange, tries, 2))
-        return;
-    int right = check(exchange, name.data, password, &user, &hash, &err);
-    /* What could not be tried is no failure either. */
-    if (right != 0)
-        throttle_give_back(app->throttle, &tries[0].limit, account.data, account.len);
+    int right =
+        try_password(exchange, json_string(payload, "username"), json_string(payload, "password"), &holder, &err);
     if (right < 0)
         http_send_error(exchange->response, exchange->request, &err, NULL);
-    else if (right == 0)
-        http_send_unauthorized(exchange->response, exchange->request, "The name or the password is wrong.");
-    else
-        begin_session(exchange, &user, hash, payload);
+    else if (right > 0)
+        begin_session(exchange, &holder.user, holder.hash, payload);
 }
 
 void auth_login(struct exchange *exchange)

@@ -60,6 +60,30 @@ def test_an_account_is_held_back_whether_it_is_there_or_not(stack, limited):
         log_in(stack, other, person.password).problem(429)
 
 
+def test_an_account_has_no_more_tries_by_its_other_name(stack, limited):
+    limited()
+    person = Person(stack, "way")
+    email = f"{person.name}@example.org"
+    for first, others in (email, [person.name, person.name.upper(), person.id]), (person.name, [email, email.upper()]):
+        limited(login_account=3, register_address=first.count("@"))  # another pool, with nothing counted
+        assert [log_in(stack, first).status for _ in range(4)] == [401] * 3 + [429]
+        for other in others:
+            answer = log_in(stack, other, person.password)
+            if other == person.id:  # is a name like any other
+                answer.problem(401)
+                continue
+            assert answer.problem(429) and int(answer.headers["retry-after"]) >= 1
+            assert answer.headers["ratelimit"].split(";")[:2] == ['"login-account"', "r=0"]
+            assert answer.headers["ratelimit-policy"] == '"login-account";q=3;w=60'
+        # As said with the current password, which is tried no more often.
+        body = {"password": "long enough", "current_password": "x"}
+        person.client.call("PUT", person.where + "/password", body).problem(429)
+    # A login is no such try by either.
+    limited(login_account=3, register_address=2)
+    for name in [person.name, email] * 4:
+        assert log_in(stack, name, person.password).status == 200
+
+
 def test_the_current_password_is_not_to_be_guessed(stack, limited):
     limited()
     person, body = Person(stack, "gue"), {"password": "long enough", "current_password": "x"}

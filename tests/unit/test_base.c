@@ -146,7 +146,8 @@ static void a_gate_bounds_who_is_in_and_who_waits(void **state)
 static void passwords_match_their_hash_only(void **state)
 {
     (void)state;
-    static const char *const DAMAGED[] = {"", "x", "$argon2id$v=19$m=8,t=1,p=1$", "$argon2id$v=19$m=8,t=1,p=1$AAAA$AAAA"};
+    static const char *const DAMAGED[] = {"", "x", "$argon2id$v=19$m=8,t=1,p=1$",
+                                          "$argon2id$v=19$m=8,t=1,p=1$AAAA$AAAA"};
     char hash[PASSWORD_HASH_SIZE];
     struct err err;
     assert_int_equal(password_hash("correct horse", 13, 1, 8192, hash, &err), 0);
