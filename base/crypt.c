@@ -163,26 +163,47 @@ static bool read_hash(const char *text, struct hashed *hashed)
     return from_base64(hashed->salt, sizeof hashed->salt, salt) && from_base64(hashed->sum, sizeof hashed->sum, sum);
 }
 
-/* Not by libsodium's own comparison where that can be helped: it takes a want of memory for a wrong password. */
-static int check(const char *password, size_t len, const char *hash, struct err *err)
+/* Spends what a check by these parameters takes beyond one by those of the hash. */
+static int spend_rest(const char *password, size_t len, const struct hashed *hashed, unsigned long long ops,
+                      size_t memory, struct err *err)
 {
-    struct hashed hashed;
+    static const unsigned char SALT[crypto_pwhash_SALTBYTES];
     unsigned char sum[SHA256_SIZE];
-    if (!read_hash(hash, &hashed))
+    unsigned long long whole = ops * memory, spent = hashed->ops * hashed->memory;
+    size_t rest = spent < whole ? (size_t)((whole - spent) / ops) : 0;
+    if (rest < crypto_pwhash_MEMLIMIT_MIN)
+        return 0;
+    int status =
+        crypto_pwhash(sum, sizeof sum, password, len, SALT, ops, rest, crypto_pwhash_ALG_ARGON2ID13);
+    crypt_wipe(sum, sizeof sum);
+    return status == 0 ? 0 : fail(err, ERR_UNAVAILABLE, "argon2id: no memory for %zu bytes", rest);
+}
+
+/* Not by libsodium's own comparison where that can be helped: it takes a want of memory for a wrong password. */
+static int compare(const char *password, size_t len, const char *hash, struct hashed *hashed, struct err *err)
+{
+    unsigned char sum[SHA256_SIZE];
+    if (!read_hash(hash, hashed)) {
+        *hashed = (struct hashed){0};
         return crypto_pwhash_str_verify(hash, password, len) == 0;
-    if (crypto_pwhash(sum, sizeof sum, password, len, hashed.salt, hashed.ops, hashed.memory,
+    }
+    if (crypto_pwhash(sum, sizeof sum, password, len, hashed->salt, hashed->ops, hashed->memory,
                       crypto_pwhash_ALG_ARGON2ID13) != 0)
-        return fail(err, ERR_UNAVAILABLE, "argon2id: no memory for %zu bytes", hashed.memory);
-    int right = crypt_same(sum, hashed.sum, sizeof sum);
+        return fail(err, ERR_UNAVAILABLE, "argon2id: no memory for %zu bytes", hashed->memory);
+    int right = crypt_same(sum, hashed->sum, sizeof sum);
     crypt_wipe(sum, sizeof sum);
     return right;
 }
 
-int password_check(const char *password, size_t len, const char *hash, struct err *err)
+int password_check(const char *password, size_t len, const char *hash, unsigned long long ops, size_t memory,
+                   struct err *err)
 {
+    struct hashed hashed = {0};
     if (enter(err) != 0)
         return -1;
-    int right = check(password, len, hash, err);
+    int right = hash != NULL ? compare(password, len, hash, &hashed, err) : 0;
+    if (right == 0 && spend_rest(password, len, &hashed, ops, memory, err) != 0)
+        right = -1;
     gate_leave(gate);
     return right;
 }

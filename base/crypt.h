@@ -53,8 +53,12 @@ int password_hash(const char *password, size_t len, unsigned long long ops, size
  */
 int password_digest(const unsigned char data[SHA256_SIZE], const unsigned char salt[SHA256_SIZE],
                     unsigned long long ops, size_t memory, unsigned char out[SHA256_SIZE], struct err *err);
-/* 1 it matches, 0 it does not, -1 it could not be tried: ERR_UNAVAILABLE. */
-int password_check(const char *password, size_t len, const char *hash, struct err *err);
+/*
+ * 1 it matches, 0 it does not, -1 it could not be tried: ERR_UNAVAILABLE. Where it does not, as much work is done as
+ * these parameters take, whichever the hash was made with and also where there is none (NULL): the time does not tell.
+ */
+int password_check(const char *password, size_t len, const char *hash, unsigned long long ops, size_t memory,
+                   struct err *err);
 /*
  * What they wait at, so that they never take more memory than there is; ERR_UNAVAILABLE after a second, and at once
  * where too many wait already. NULL: nothing.

@@ -30,7 +30,8 @@ static int check_current(struct sql *db, struct command *command, struct err *er
     if (current.data == NULL)
         return fail(err, ERR_INVALID, "current_password must be there.");
     const char *hash = rows.count == 1 ? SQL_CELL(&rows, 0, 0).data : NULL;
-    int right = hash != NULL ? password_check(current.data, current.len, hash, err) : 0;
+    int right = password_check(current.data, current.len, hash, (unsigned long long)command->conf->auth_argon2_ops,
+                               (size_t)command->conf->auth_argon2_memory, err);
     command->prepared = hash;
     return right == 0 ? wrong(err) : right > 0 ? 0 : -1;
 }

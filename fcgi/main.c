@@ -28,12 +28,10 @@ static int run(const char *path, struct err *err)
     setup.lane = lane_new(true);
     setup.known = known_new();
     setup.throttle = throttle_new();
-    setup.gate = gate_new(conf.auth_argon2_concurrent, pool_waiting(&conf));
+    setup.gate = gate_new(conf.auth_argon2_concurrent, pool_waiting(conf.fcgi_workers));
     password_gate(setup.gate);
     bool shared = setup.lane != NULL && setup.known != NULL && setup.throttle != NULL && setup.gate != NULL;
-    int status = shared ? auth_start(&conf, err) : fail(err, ERR_UNAVAILABLE, "no shared memory");
-    if (status == 0)
-        status = pool_run(&setup);
+    int status = shared ? pool_run(&setup) : fail(err, ERR_UNAVAILABLE, "no shared memory");
     lane_free(&setup.lane);
     known_free(&setup.known);
     throttle_free(&setup.throttle);

@@ -27,6 +27,7 @@ struct pool {
     struct pool_setup *setup;
     struct slot *slots;
     size_t count;
+    int64_t workers;
     bool draining;
     int64_t drain_until;
     sigset_t signals;
@@ -124,9 +125,9 @@ static void replace_next(struct pool *pool)
         }
 }
 
-int64_t pool_waiting(const struct conf *conf)
+int64_t pool_waiting(int64_t workers)
 {
-    return conf->fcgi_workers / 4;
+    return workers / 4;
 }
 
 static void reload(struct pool *pool)
@@ -141,6 +142,7 @@ static void reload(struct pool *pool)
         strcmp(fresh.fcgi_listen, pool->setup->conf->fcgi_listen) != 0)
         log_warning("fcgi.workers and fcgi.listen take effect after a restart");
     *pool->setup->conf = fresh;
+    gate_set(pool->setup->gate, fresh.auth_argon2_concurrent, pool_waiting(pool->workers));
     conf_wipe(&fresh);
     for (size_t i = 0; i < pool->count; i++)
         pool->slots[i].outdated = pool->slots[i].pid != 0;
@@ -169,7 +171,7 @@ static void handle(struct pool *pool, int number)
 int pool_run(struct pool_setup *setup)
 {
     size_t workers = (size_t)setup->conf->fcgi_workers;
-    struct pool pool = {.setup = setup, .count = workers > 1 ? workers + 1 : workers};
+    struct pool pool = {.setup = setup, .workers = (int64_t)workers, .count = workers > 1 ? workers + 1 : workers};
     const struct timespec turn = {0, 100000000};
     pool.slots = calloc(pool.count, sizeof *pool.slots);
     if (pool.slots == NULL)

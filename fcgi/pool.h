@@ -24,7 +24,7 @@ struct pool_setup {
 };
 
 /* How many workers may wait to check a password: a quarter, so that the others go on. */
-int64_t pool_waiting(const struct conf *conf);
+int64_t pool_waiting(int64_t workers);
 
 /* Returns the exit status of the program when the last worker has ended. */
 int pool_run(struct pool_setup *setup);

@@ -81,9 +81,6 @@ void app_end_page(struct exchange *exchange, struct buf *buf, struct str next);
 /* A connection to the database; false, and 503 is the answer. */
 bool app_database(struct exchange *exchange);
 
-/* Before anything is served: what a login of nobody is checked against, so that the first takes no longer. */
-int auth_start(const struct conf *conf, struct err *err);
-
 /* One that tries something, under one limit. */
 struct
 try {

@@ -30,24 +30,6 @@ static void add_user(struct buf *buf, const struct actor *actor)
     buf_puts(buf, "}");
 }
 
-static char nobody[PASSWORD_HASH_SIZE];
-
-int auth_start(const struct conf *conf, struct err *err)
-{
-    return password_hash("nobody", 6, (unsigned long long)conf->auth_argon2_ops, (size_t)conf->auth_argon2_memory,
-                         nobody, err);
-}
-
-/*
- * Verifies against a hash even where there is no such user (hash NULL), so that the time of an answer does not tell.
- * 1 it is the password, 0 it is not, -1 it could not be tried.
- */
-static int verify(const char *hash, struct str password, struct err *err)
-{
-    int right = password_check(password.data, password.len, hash != NULL ? hash : nobody, err);
-    return right > 0 && hash == NULL ? 0 : right;
-}
-
 /* A new hash where the one there is was made with other parameters; NULL otherwise. */
 static const char *rehash(const struct app *app, struct arena *arena, const char *old, struct str password)
 {
@@ -193,7 +175,10 @@ static int try_password(struct exchange *exchange, struct str name, struct str p
     may = may && (status != 0 || app_count(exchange, &tries[2], 1, &nearest));
     if (!app_allow(exchange, tries, 3, &nearest))
         return 0;
-    int right = status == 0 ? verify(holder->hash, password, err) : -1;
+    int right = status == 0 ? password_check(password.data, password.len, holder->hash,
+                                             (unsigned long long)conf->auth_argon2_ops,
+                                             (size_t)conf->auth_argon2_memory, err)
+                            : -1;
     /* What could not be tried is no failure either. */
     for (size_t i = 0; i < 3 && right != 0; i += 2)
         throttle_give_back(throttle, &tries[i].limit, tries[i].who, tries[i].len);
