@@ -173,8 +173,7 @@ static int spend_rest(const char *password, size_t len, const struct hashed *has
     size_t rest = spent < whole ? (size_t)((whole - spent) / ops) : 0;
     if (rest < crypto_pwhash_MEMLIMIT_MIN)
         return 0;
-    int status =
-        crypto_pwhash(sum, sizeof sum, password, len, SALT, ops, rest, crypto_pwhash_ALG_ARGON2ID13);
+    int status = crypto_pwhash(sum, sizeof sum, password, len, SALT, ops, rest, crypto_pwhash_ALG_ARGON2ID13);
     crypt_wipe(sum, sizeof sum);
     return status == 0 ? 0 : fail(err, ERR_UNAVAILABLE, "argon2id: no memory for %zu bytes", rest);
 }

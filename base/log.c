@@ -2,6 +2,7 @@
 #include "base/log.h"
 
 #include "base/clock.h"
+#include "base/shown.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -23,13 +24,6 @@ void log_trace(const char *trace_id)
     current_trace = trace_id;
 }
 
-static void make_one_line(char *text)
-{
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
-}
-
 __attribute__((format(printf, 2, 0))) static void entry(enum log_level level, const char *format, va_list args)
 {
     static const char *const names[] = {"error", "warning", "info", "debug"};
@@ -38,7 +32,7 @@ __attribute__((format(printf, 2, 0))) static void entry(enum log_level level, co
         return;
     clock_rfc3339(clock_now(), stamp);
     vsnprintf(message, sizeof message, format, args);
-    make_one_line(message);
+    shown_mask(message); /* one line, which does nothing to the terminal of who reads it */
     int len = snprintf(line, sizeof line, "%s %s %s[%ld]%s%s %s\n", stamp, names[level], program_name, (long)getpid(),
                        current_trace != NULL ? " trace=" : "", current_trace != NULL ? current_trace : "", message);
     /* One write per line keeps the lines of several processes apart; a log that cannot be written has no other place.

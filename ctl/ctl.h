@@ -38,6 +38,9 @@ int ctl_verify(struct ctl *ctl, int argc, char **argv);
  */
 int ctl_read_log(struct ctl *ctl, int64_t after, struct event_list *list, struct err *err);
 
+/* A text as a terminal may have it: what does not show stands as \u001b. "" where there is no memory. */
+const char *ctl_shown(struct arena *arena, const char *text);
+
 /* Says what went wrong on standard error; returns CTL_REFUSED for what the operator asked, CTL_FAILED for the rest. */
 int ctl_error(const struct err *err);
 int ctl_usage(const char *usage);

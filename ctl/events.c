@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { CHUNK = 500, TRIES = 300, PAUSE_US = 10000, TURN_US = 1000000 };
 
@@ -17,7 +18,7 @@ static const char USAGE[] = "events [--after N] [--stream STREAM] [--type TYPE] 
 struct wish {
     int64_t after;
     const char *stream, *type;
-    bool follow;
+    bool follow, shown; /* shown: to somebody, and not to a program */
 };
 
 static bool read_wish(int argc, char **argv, struct wish *wish)
@@ -47,7 +48,9 @@ static int print(const struct wish *wish, struct arena *arena, const struct even
             (wish->type != NULL && strcmp(event->type, wish->type) != 0))
             continue;
         struct str line = event_message(arena, event);
-        if (line.data == NULL || fwrite(line.data, 1, line.len, stdout) != line.len || putchar('\n') == EOF)
+        if (wish->shown && line.data != NULL)
+            line = str_of(ctl_shown(arena, arena_copy(arena, line.data, line.len)));
+        if (line.len == 0 || fwrite(line.data, 1, line.len, stdout) != line.len || putchar('\n') == EOF)
             return fail(err, ERR_INTERNAL, "the output cannot be written");
     }
     return fflush(stdout) == 0 ? 0 : fail(err, ERR_INTERNAL, "the output cannot be written");
@@ -100,7 +103,7 @@ static int follow(struct ctl *ctl, const struct wish *wish, struct err *err)
 
 int ctl_events(struct ctl *ctl, int argc, char **argv)
 {
-    struct wish wish = {0};
+    struct wish wish = {.shown = isatty(STDOUT_FILENO)};
     struct err err;
     if (!read_wish(argc, argv, &wish))
         return ctl_usage(USAGE);

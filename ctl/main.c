@@ -1,6 +1,7 @@
 /* courantctl: the table of its commands. */
 #include "ctl/ctl.h"
 
+#include "base/shown.h"
 #include "domain/model.h"
 
 #include <stdio.h>
@@ -41,9 +42,20 @@ static void help(FILE *out)
     fprintf(out, "\nExit status: 0 done, 1 refused or different, 2 could not be done. See courantctl(8).\n");
 }
 
+const char *ctl_shown(struct arena *arena, const char *text)
+{
+    struct buf buf;
+    buf_init(&buf, arena);
+    shown_escape(&buf, text != NULL ? str_of(text) : STR(""));
+    buf_add(&buf, "", 1);
+    return buf.failed ? "" : buf.data;
+}
+
 int ctl_error(const struct err *err)
 {
-    fprintf(stderr, "courantctl: %s\n", err->text);
+    struct arena *arena = arena_new(64 * sizeof err->text);
+    fprintf(stderr, "courantctl: %s\n", arena != NULL ? ctl_shown(arena, err->text) : "no memory");
+    arena_free(&arena);
     return err->kind == ERR_UNAVAILABLE || err->kind == ERR_INTERNAL || err->kind == ERR_TRANSIENT ? CTL_FAILED
                                                                                                    : CTL_REFUSED;
 }

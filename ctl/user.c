@@ -113,7 +113,7 @@ static int add(struct ctl *ctl, int argc, char **argv, struct err *err)
                      ? dispatch(ctl, &REGISTER_USER, NULL, payload_of(&wish), &outcome, err)
                      : -1;
     if (status == 0) {
-        printf("user     %s%s\nid       %s\n", wish.name, wish.admin ? " (administrator)" : "",
+        printf("user     %s%s\nid       %s\n", ctl_shown(ctl->arena, wish.name), wish.admin ? " (administrator)" : "",
                ((const struct user *)outcome.state)->id);
         if (!wish.from_stdin)
             printf("password %s\n", wish.password);
@@ -143,7 +143,7 @@ static int passwd(struct ctl *ctl, int argc, char **argv, struct err *err)
     json_object_object_add(payload, "password", json_object_new_string(wish.password));
     int status = dispatch(ctl, &CHANGE_PASSWORD, user.id, payload, &outcome, err);
     if (status == 0) {
-        printf("changed  the password of %s; all sessions and API tokens are over\n", user.username);
+        printf("changed  the password of %s; all sessions and API tokens are over\n", ctl_shown(ctl->arena, user.username));
         if (!wish.from_stdin)
             printf("password %s\n", wish.password);
     }
@@ -186,7 +186,8 @@ static int permit(struct ctl *ctl, int argc, char **argv, bool grants, struct er
     if (dispatch(ctl, &SET_PERMISSIONS, user.id, payload, &outcome, err) != 0)
         return -1;
     const char *now = ((const struct user *)outcome.state)->permissions;
-    printf("user     %s\nmay      %s\n", user.username, now[0] != '\0' ? now : "(nothing of its own)");
+    printf("user     %s\nmay      %s\n", ctl_shown(ctl->arena, user.username),
+           now[0] != '\0' ? now : "(nothing of its own)");
     return 0;
 }
 
@@ -230,8 +231,8 @@ static int list(struct ctl *ctl, int argc, char **argv, struct err *err)
         for (size_t i = 0; i < rows.count; i++) {
             const char *name = SQL_CELL(&rows, i, 1).data, *email = SQL_CELL(&rows, i, 2).data;
             after = SQL_CELL(&rows, i, 0).data;
-            printf("%-36s  %-20s  %-30s  %s\n", after, name != NULL ? name : "-", email != NULL ? email : "-",
-                   SQL_CELL(&rows, i, 3).data);
+            printf("%-36s  %-20s  %-30s  %s\n", after, ctl_shown(ctl->arena, name != NULL ? name : "-"),
+                   ctl_shown(ctl->arena, email != NULL ? email : "-"), SQL_CELL(&rows, i, 3).data);
         }
     }
     return 0;
@@ -297,7 +298,8 @@ static int list_all(struct ctl *ctl, const struct holding *holding, const char *
     }
     if (buf.failed)
         return fail(err, ERR_INTERNAL, "no memory");
-    printf("[%.*s]\n", (int)buf.len, buf.len > 0 ? buf.data : "");
+    buf_add(&buf, "", 1);
+    printf("[%s]\n", ctl_shown(ctl->arena, buf.data));
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/crypt.h"
 #include "base/json.h"
+#include "base/shown.h"
 #include "events/seal.h"
 
 #include <string.h>
@@ -31,7 +32,7 @@ static int may_register(const void *state, const struct command *command, struct
 static bool name_ok(struct str name)
 {
     for (size_t i = 0; i < name.len; i++)
-        if ((unsigned char)name.data[i] <= ' ' || strchr("@/\\\"'<>&;\x7f", name.data[i]) != NULL)
+        if (name.data[i] == '\0' || strchr("@/\\\"'<>&;", name.data[i]) != NULL)
             return false;
     /* What looks like an @ to a reader is one here. */
     return strstr(name.data, "\xEF\xBC\xA0") == NULL && strstr(name.data, "\xEF\xB9\xAB") == NULL;
@@ -56,8 +57,12 @@ void user_check(const struct command *command, struct faults *faults)
     struct str name = json_string(command->payload, "username"), email = json_string(command->payload, "email");
     struct json_object *permissions = json_object_object_get(command->payload, "permissions");
     bool listed = json_object_is_type(permissions, json_type_array);
+    if (name.data != NULL && name.len > 0 && !shown_name(name))
+        fault_add(faults, "/username", "must have no space and only characters that show");
     if (name.data != NULL && !name_ok(name))
-        fault_add(faults, "/username", "must have no space and none of @ / \\ \" ' < > & ;");
+        fault_add(faults, "/username", "must have none of @ / \\ \" ' < > & ;");
+    if (email.data != NULL && !shown_whole(email))
+        fault_add(faults, "/email", "must have only characters that show");
     if (email.data != NULL && !email_ok(email))
         fault_add(faults, "/email", "must be an address, such as ann@example.org");
     for (size_t i = 0; listed && i < json_object_array_length(permissions); i++) {

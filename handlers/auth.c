@@ -175,10 +175,10 @@ static int try_password(struct exchange *exchange, struct str name, struct str p
     may = may && (status != 0 || app_count(exchange, &tries[2], 1, &nearest));
     if (!app_allow(exchange, tries, 3, &nearest))
         return 0;
-    int right = status == 0 ? password_check(password.data, password.len, holder->hash,
-                                             (unsigned long long)conf->auth_argon2_ops,
-                                             (size_t)conf->auth_argon2_memory, err)
-                            : -1;
+    int right = status == 0
+                    ? password_check(password.data, password.len, holder->hash,
+                                     (unsigned long long)conf->auth_argon2_ops, (size_t)conf->auth_argon2_memory, err)
+                    : -1;
     /* What could not be tried is no failure either. */
     for (size_t i = 0; i < 3 && right != 0; i += 2)
         throttle_give_back(throttle, &tries[i].limit, tries[i].who, tries[i].len);

@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include "base/fold.h"
+#include "base/shown.h"
 #include "base/words.h"
 
 #include <string.h>
@@ -168,6 +169,63 @@ static void a_fold_fits_whatever_it_is_of(void **state)
     fold_end();
 }
 
+static void what_does_not_show_is_found(void **state)
+{
+    (void)state;
+    static const char *const SHOWN[] = {"ann", "Ádám", "東京", "ไทย", "हिन्दी", "a-b.c", "😀", "e\xcc\x81"};
+    static const char *const HIDDEN[] = {"a\x1b[2J",
+                                         "a\x7f",
+                                         "a\xc2\x9b"
+                                         "31m",
+                                         "a\xe2\x80\xae"
+                                         "b",
+                                         "a\xe2\x80\x8b",
+                                         "a\xc2\xad",
+                                         "a\xe2\x80\xa8"
+                                         "b",
+                                         "a\xe2\x80\xa9"
+                                         "b",
+                                         "a\xef\xbb\xbf",
+                                         "a\xe2\x81\xa6"
+                                         "b",
+                                         "a\xf3\xa0\x81\x81",
+                                         "a\xe3\x85\xa4",
+                                         "a\xed\xa0\x80",
+                                         "a\xff",
+                                         "a\nb",
+                                         "\t"};
+    static const char *const NO_NAMES[] = {"",
+                                           " ",
+                                           "a b",
+                                           "a\xc2\xa0"
+                                           "b",
+                                           "a\xe3\x80\x80",
+                                           "\xcc\x81\xcc\x81",
+                                           "\xe2\x80\x83\xe2\x80\x83"};
+    for (size_t i = 0; i < sizeof SHOWN / sizeof SHOWN[0]; i++)
+        assert_true(shown_whole(str_of(SHOWN[i])) && shown_name(str_of(SHOWN[i])));
+    for (size_t i = 0; i < sizeof HIDDEN / sizeof HIDDEN[0]; i++)
+        assert_false(shown_whole(str_of(HIDDEN[i])) || shown_name(str_of(HIDDEN[i])));
+    for (size_t i = 0; i < sizeof NO_NAMES / sizeof NO_NAMES[0]; i++)
+        assert_false(shown_name(str_of(NO_NAMES[i])));
+    assert_false(shown_whole((struct str){"a\0b", 3}));
+    assert_true(shown_whole(STR("a b")));
+}
+
+static void what_does_not_show_is_escaped(void **state)
+{
+    (void)state;
+    struct arena *arena = arena_new(100000);
+    struct buf buf;
+    buf_init(&buf, arena);
+    shown_escape(&buf, STR("\x1b[2J é \xc2\x9b\xe2\x80\xae 東 \xf3\xa0\x81\x81 \xff."));
+    assert_true(str_is(buf_str(&buf), "\\u001b[2J é \\u009b\\u202e 東 \\udb40\\udc41 \\ufffd."));
+    char line[] = "\x1b[2J é \xc2\x9b\xe2\x80\xae\n 東\xff";
+    shown_mask(line);
+    assert_string_equal(line, "?[2J é ?????? 東?");
+    arena_free(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +236,8 @@ int main(void)
         cmocka_unit_test(words_are_split),
         cmocka_unit_test(names_are_folded_as_the_database_does),
         cmocka_unit_test(a_fold_fits_whatever_it_is_of),
+        cmocka_unit_test(what_does_not_show_is_found),
+        cmocka_unit_test(what_does_not_show_is_escaped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
