@@ -23,8 +23,9 @@ bool http_same_origin(const struct http_request *request)
     const char *host = http_header(request, "host");
     if (site != NULL)
         return strcmp(site, "same-origin") == 0;
-    const char *origin_host = origin != NULL ? strstr(origin, "://") : NULL;
-    return origin_host != NULL && host != NULL && strcasecmp(origin_host + 3, host) == 0;
+    const char *own = request->secure ? "https://" : "http://";
+    return origin != NULL && host != NULL && strncasecmp(origin, own, strlen(own)) == 0 &&
+           strcasecmp(origin + strlen(own), host) == 0;
 }
 
 static const char *prefix_of(const struct http_request *request)

@@ -2,6 +2,7 @@
 #include "tests/unit/unit.h"
 
 #include "base/buf.h"
+#include "http/auth.h"
 #include "http/head.h"
 #include "http/router.h"
 #include "http/token.h"
@@ -118,6 +119,31 @@ static void cookies_and_traces_are_found(void **state)
     parse_head("GET / HTTP/1.1\r\ntraceparent: 00-00000000000000000000000000000000-00f067aa0ba902b7-01\r\n\r\n");
     assert_int_equal(http_request_parse(&request, &err), 0);
     assert_string_not_equal(request.trace_id, "00000000000000000000000000000000");
+}
+
+static bool same_origin(bool secure, const char *fields)
+{
+    struct http_request request = request_for("/");
+    request.secure = secure;
+    assert_int_equal(parse_head(arena_printf(arena, "POST / HTTP/1.1\r\nHost: a.example\r\n%s\r\n", fields)), 0);
+    return http_same_origin(&request);
+}
+
+static void an_origin_is_scheme_host_and_port(void **state)
+{
+    (void)state;
+    assert_true(same_origin(false, "Origin: http://a.example\r\n"));
+    assert_true(same_origin(true, "Origin: https://A.example\r\n"));
+    assert_false(same_origin(true, "Origin: http://a.example\r\n"));
+    assert_false(same_origin(false, "Origin: https://a.example\r\n"));
+    assert_false(same_origin(false, "Origin: ftp://a.example\r\n"));
+    assert_false(same_origin(false, "Origin: http://a.example:81\r\n"));
+    assert_false(same_origin(false, "Origin: http://b.example\r\n"));
+    assert_false(same_origin(false, "Origin: null\r\n"));
+    assert_false(same_origin(false, "Origin: a.example\r\n"));
+    assert_false(same_origin(false, ""));
+    assert_true(same_origin(false, "Sec-Fetch-Site: same-origin\r\n"));
+    assert_false(same_origin(false, "Sec-Fetch-Site: same-site\r\nOrigin: http://a.example\r\n"));
 }
 
 static void ok(struct exchange *exchange)
@@ -304,6 +330,7 @@ int main(void)
         cmocka_unit_test(heads_are_cut_up),
         cmocka_unit_test(other_heads_are_refused),
         cmocka_unit_test(cookies_and_traces_are_found),
+        cmocka_unit_test(an_origin_is_scheme_host_and_port),
         cmocka_unit_test(routes_answer),
         cmocka_unit_test(headers_cannot_be_split),
         cmocka_unit_test(hmac_is_the_standard_one),
