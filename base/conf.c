@@ -73,6 +73,7 @@ static const struct option options[] = {
     TEXT(http, trusted_proxies, ""),
     NUMBER(auth, argon2_memory, "67108864", 8192, 4294967296),
     TEXT(http, origins, ""),
+    CHOICE(http, insecure_cookies, "no", "no yes"),
     TEXT(site, title, "Courant"),
     TEXT(site, url, ""),
     TEXT(site, article_path, "/api/articles/{id}"),

@@ -97,12 +97,17 @@ static const char *agent_of(const struct exchange *exchange)
     return copy != NULL ? copy : "";
 }
 
+static bool wants_cookies(struct json_object *payload)
+{
+    struct json_object *cookies = json_object_object_get(payload, "cookies");
+    return cookies == NULL || json_object_get_boolean(cookies);
+}
+
 static void begin_session(struct exchange *exchange, const struct user *user, const char *hash,
                           struct json_object *payload)
 {
     char session[ID_TEXT], refresh[SECRET_TEXT];
     struct app *app = app_of(exchange);
-    struct json_object *cookies = json_object_object_get(payload, "cookies");
     struct login login = {.verified = hash,
                           .password_hash = rehash(app, exchange->arena, hash, json_string(payload, "password")),
                           .agent = agent_of(exchange)};
@@ -122,7 +127,7 @@ static void begin_session(struct exchange *exchange, const struct user *user, co
                               .aside = &login};
     const struct signing_key *key = find_key(exchange);
     if (key != NULL && app_dispatch(exchange, &command))
-        send_session(exchange, key, &actor, refresh, cookies == NULL || json_object_get_boolean(cookies));
+        send_session(exchange, key, &actor, refresh, wants_cookies(payload));
     json_object_put(nothing);
     crypt_wipe(refresh, sizeof refresh);
 }
@@ -187,11 +192,26 @@ static int try_password(struct exchange *exchange, struct str name, struct str p
     return right;
 }
 
+/* Whether nobody on the way reads the cookies, or the site takes that; otherwise 422 is the answer. */
+static bool may_set_cookies(struct exchange *exchange, const char *pointer)
+{
+    struct faults faults = {0};
+    if (http_cookies_are_private(exchange->request) ||
+        strcmp(app_of(exchange)->conf->http_insecure_cookies, "yes") == 0)
+        return true;
+    fault_add(&faults, pointer,
+              "must do without cookies: everybody on the way could read them. Ask by https (the server's "
+              "http.trusted_proxies names a proxy that ends it), or send \"cookies\": false to log in");
+    http_send_problem(exchange->response, exchange->request, 422, "Cookies are not sent over plain http.", &faults);
+    return false;
+}
+
 static void log_in(struct exchange *exchange, struct json_object *payload)
 {
     struct holder holder = {0};
     struct err err;
-    if (!payload_fits(exchange, LOGIN, sizeof LOGIN / sizeof LOGIN[0], payload))
+    if (!payload_fits(exchange, LOGIN, sizeof LOGIN / sizeof LOGIN[0], payload) ||
+        (wants_cookies(payload) && !may_set_cookies(exchange, "/cookies")))
         return;
     int right =
         try_password(exchange, json_string(payload, "username"), json_string(payload, "password"), &holder, &err);
@@ -286,7 +306,7 @@ void auth_refresh(struct exchange *exchange)
         ;
     else if (token == NULL && cookie == NULL)
         http_send_unauthorized(exchange->response, exchange->request, "This call needs a refresh token.");
-    else if (app_database(exchange))
+    else if ((token != NULL || may_set_cookies(exchange, "")) && app_database(exchange))
         refresh_with(exchange, token != NULL ? token : cookie, token == NULL);
     json_object_put(payload);
 }

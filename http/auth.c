@@ -76,6 +76,24 @@ void http_refuse_credentials(struct http_response *response, const struct http_r
         http_set_own_cookie(response, request, ACCESS_COOKIE, "", 0);
 }
 
+static bool is_loopback(const char *host)
+{
+    static const struct networks LOOPBACK = {2,
+                                             {{{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127}}, 104},
+                                              {{{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}}, 128}}};
+    struct address address;
+    size_t name = strcspn(host, ":");
+    if (name == 9 && strncasecmp(host, "localhost", 9) == 0)
+        return true;
+    return address_parse(host, strlen(host), &address) && networks_have(&LOOPBACK, &address);
+}
+
+bool http_cookies_are_private(const struct http_request *request)
+{
+    const char *host = http_header(request, "host");
+    return request->secure || (host != NULL && is_loopback(host));
+}
+
 void http_set_own_cookie(struct http_response *response, const struct http_request *request, const char *name,
                          const char *value, int64_t seconds)
 {

@@ -38,6 +38,8 @@ bool http_same_origin(const struct http_request *request);
 /* 401 with its challenge (RFC 6750). */
 void http_send_unauthorized(struct http_response *response, const struct http_request *request, const char *detail);
 
+/* Whether cookies reach nobody on the way: over https, and to this very machine. */
+bool http_cookies_are_private(const struct http_request *request);
 /* Sets a cookie of ours; value "" and seconds 0 take it away. */
 void http_set_own_cookie(struct http_response *response, const struct http_request *request, const char *name,
                          const char *value, int64_t seconds);

@@ -26,7 +26,8 @@ def limited(stack):
             file.write(before + "[throttle]\n" + "".join(f"{name} = {lines[name]}\n" for name in
                                                          ("login_account", "login_address", "register_address", "update_account", "update_address")) +
                        f"[auth]\nargon2_concurrent = {lines['argon2_concurrent']}\n"
-                       f"argon2_ops = {lines.get('ops', 1)}\nargon2_memory = {lines.get('memory', 8388608)}\n[http]\ntrusted_proxies = {lines['proxies']}\n")
+                       f"argon2_ops = {lines.get('ops', 1)}\nargon2_memory = {lines.get('memory', 8388608)}\n[http]\ntrusted_proxies = {lines['proxies']}\n"
+                       f"insecure_cookies = {lines.get('insecure', 'no')}\n")
         stack.dev("up")
 
     yield set
@@ -138,6 +139,30 @@ def test_what_could_not_be_tried_does_not_count(stack, limited):
     stack.dev("start", "mariadb")
     until(lambda: stack.client().get("/readyz").status == 200, what="the database")
     assert log_in(stack, person.name, person.password).status == 200
+
+
+def test_no_cookies_over_plain_http(stack, limited):
+    """But to this very machine: everybody on the way could read them."""
+    person, other = Person(stack, "pla"), {"Host": "courant.example"}
+    body = {"username": person.name, "password": person.password}
+    cookie = stack.client().post("/api/auth/login", body).cookies[1].split(";")[0]
+    same = {"Cookie": cookie, "Sec-Fetch-Site": "same-origin"}
+    for insecure in "no", "yes":
+        limited(proxies="127.0.0.1", insecure=insecure)
+        for host in "localhost", f"LOCALHOST:{stack.port}", "127.0.0.7", "[::1]:80":
+            assert len(stack.client().post("/api/auth/login", body, headers={"Host": host}).cookies) == 2
+        secure = stack.client().post("/api/auth/login", body, headers={**other, "X-Forwarded-Proto": "https"})
+        assert secure.status == 200 and all("; Secure" in line for line in secure.cookies)
+        assert stack.client().post("/api/auth/login", {**body, "cookies": False}, headers=other).status == 200
+        for answer in (stack.client().post("/api/auth/login", body, headers=other),
+                       stack.client().post("/api/auth/login", {**body, "cookies": True}, headers=other),
+                       stack.client().call("POST", "/api/auth/refresh", headers={**other, **same})):
+            if insecure == "yes":
+                assert answer.status == 200 and len(answer.cookies) == 2
+                continue
+            fault = answer.problem(422)["errors"][0]
+            assert not answer.cookies and "http.trusted_proxies" in fault["detail"] and '"cookies": false' in fault["detail"]
+            assert fault["pointer"] in ("/cookies", "")
 
 
 def test_success_does_not_count(stack, limited):

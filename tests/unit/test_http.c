@@ -146,6 +146,27 @@ static void an_origin_is_scheme_host_and_port(void **state)
     assert_false(same_origin(false, "Sec-Fetch-Site: same-site\r\nOrigin: http://a.example\r\n"));
 }
 
+static void cookies_are_for_https_and_this_machine(void **state)
+{
+    (void)state;
+    static const char *const PRIVATE[] = {"localhost",    "LOCALHOST:8080", "127.0.0.1",
+                                          "127.9.9.9:80", "[::1]",          "[::1]:80"};
+    static const char *const OPEN[] = {
+        "a.example", "localhost.example", "10.0.0.1:80", "128.0.0.1", "[::2]", "127.0.0.1.example", "", "localhos"};
+    struct http_request request = request_for("/");
+    for (size_t i = 0; i < sizeof PRIVATE / sizeof PRIVATE[0]; i++) {
+        assert_int_equal(parse_head(arena_printf(arena, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", PRIVATE[i])), 0);
+        assert_true(http_cookies_are_private(&request));
+    }
+    for (size_t i = 0; i < sizeof OPEN / sizeof OPEN[0]; i++) {
+        request.secure = false;
+        assert_int_equal(parse_head(arena_printf(arena, "GET / HTTP/1.1\r\nHost: %s\r\n\r\n", OPEN[i])), 0);
+        assert_false(http_cookies_are_private(&request));
+        request.secure = true;
+        assert_true(http_cookies_are_private(&request));
+    }
+}
+
 static void ok(struct exchange *exchange)
 {
     exchange->response->status = 200;
@@ -331,6 +352,7 @@ int main(void)
         cmocka_unit_test(other_heads_are_refused),
         cmocka_unit_test(cookies_and_traces_are_found),
         cmocka_unit_test(an_origin_is_scheme_host_and_port),
+        cmocka_unit_test(cookies_are_for_https_and_this_machine),
         cmocka_unit_test(routes_answer),
         cmocka_unit_test(headers_cannot_be_split),
         cmocka_unit_test(hmac_is_the_standard_one),
