@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PASSWORD_BYTES = 15, PASSWORD_ROOM = 1100, DAY_S = 86400, DAYS_MOST = 3650, PAGE = 500 };
+enum { PASSWORD_BYTES = 15, PASSWORD_ROOM = 1100, DAY_S = 86400, DAYS_MOST = 3650, PAGE = 500, TRIES = 20 };
 
 static const char USAGE[] =
     "user list | add NAME --email E [--admin] [--password-stdin] | passwd NAME [--password-stdin]\n"
@@ -74,9 +74,9 @@ static struct json_object *payload_of(const struct wish *wish)
     return payload;
 }
 
-/* Dispatches a command as the operator; a fault of the payload is the error. */
-static int dispatch(struct ctl *ctl, const struct command_type *type, const char *target, struct json_object *payload,
-                    struct outcome *outcome, struct err *err)
+/* Dispatches a command as the operator, on that version; a fault of the payload is the error. */
+static int dispatch_on(struct ctl *ctl, const struct command_type *type, const char *target, int64_t version,
+                       struct json_object *payload, struct outcome *outcome, struct err *err)
 {
     struct faults faults;
     struct command command = {.type = type,
@@ -86,12 +86,18 @@ static int dispatch(struct ctl *ctl, const struct command_type *type, const char
                               .arena = ctl->arena,
                               .source = "courantctl",
                               .target = target,
-                              .expected = type->creates ? NO_VERSION : ANY_VERSION};
+                              .expected = version};
     int status = command_dispatch(ctl->db, &MODEL, &command, outcome, &faults, err);
     if (status != 0 && faults.count > 0)
         fail(err, ERR_INVALID, "%s %s", faults.list[0].pointer + 1, faults.list[0].detail);
     json_object_put(payload);
     return status;
+}
+
+static int dispatch(struct ctl *ctl, const struct command_type *type, const char *target, struct json_object *payload,
+                    struct outcome *outcome, struct err *err)
+{
+    return dispatch_on(ctl, type, target, type->creates ? NO_VERSION : ANY_VERSION, payload, outcome, err);
 }
 
 static int is_text(const struct wish *wish, struct err *err)
@@ -179,11 +185,18 @@ static int permit(struct ctl *ctl, int argc, char **argv, bool grants, struct er
     for (int i = 2; i < argc; i++)
         if (!actor_may(&all, argv[i]))
             return fail(err, ERR_INVALID, "there is no permission %.60s; there are: %s", argv[i], ALL_PERMISSIONS);
-    if (find(ctl, argv[1], &user, err) != 0)
-        return -1;
-    struct json_object *payload = json_object_new_object();
-    json_object_object_add(payload, "permissions", permissions_of(&user, argc, argv, grants));
-    if (dispatch(ctl, &SET_PERMISSIONS, user.id, payload, &outcome, err) != 0)
+    /* What was read is what is changed: somebody else may change it meanwhile. */
+    int status = -1;
+    for (int try = 0; status != 0 && try < TRIES; try++) {
+        if (find(ctl, argv[1], &user, err) != 0)
+            return -1;
+        struct json_object *payload = json_object_new_object();
+        json_object_object_add(payload, "permissions", permissions_of(&user, argc, argv, grants));
+        status = dispatch_on(ctl, &SET_PERMISSIONS, user.id, user.version, payload, &outcome, err);
+        if (status != 0 && err->kind != ERR_STALE)
+            return -1;
+    }
+    if (status != 0)
         return -1;
     const char *now = ((const struct user *)outcome.state)->permissions;
     printf("user     %s\nmay      %s\n", ctl_shown(ctl->arena, user.username),

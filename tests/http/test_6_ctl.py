@@ -7,7 +7,8 @@ import subprocess
 
 import pytest
 
-from courant import ROOT
+from courant import ROOT, Session, until
+from test_4_accounts import Person
 
 
 @pytest.fixture
@@ -179,6 +180,23 @@ def test_user_commands(stack):
         assert stack.ctl("user", *args).returncode == 2
     assert stack.ctl("user", "erase", "nobody").returncode == 1
     assert stack.ctl("session", "x", "y").returncode == 2
+
+
+def test_two_operators_grant_at_once(stack):
+    """Neither takes away what the other has given, after both have read what there was."""
+    person, words = Person(stack, "two"), ["article_edit_any", "article_delete_any", "audit_read"]
+    for action, left in ("grant", words), ("revoke", []):
+        with Session(stack) as session:
+            session.run(f"START TRANSACTION; SELECT id FROM users WHERE id = '{person.id}' FOR UPDATE")
+            command = [stack.env["COURANT_CTL"], "--config", stack.env["COURANT_CONFIG"], "user", action, person.name]
+            running = [subprocess.Popen([*command, word], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for word in words]
+            until(lambda: stack.root("SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'") == [["3"]], what="all of them")
+            session.run("ROLLBACK")
+        for done in running:
+            out, err = done.communicate(timeout=30)
+            assert done.returncode == 0, err
+        now = stack.sql(f"SELECT permissions FROM users WHERE id = '{person.id}'")[0][0]
+        assert sorted(now.split()) == sorted(left)
 
 
 @pytest.mark.parametrize("mode", ["closed", "invitation"])
