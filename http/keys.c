@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Of those that are too many the oldest are left out. */
+/* Of those that are too many the oldest are not kept, but asked for each time. */
 enum { KEYS_MOST = 32 };
 
 struct keys {
     size_t count;
     struct signing_key list[KEYS_MOST]; /* the newest first */
+    struct signing_key other;           /* the last one that was asked for and is not among them */
     int64_t loaded;                     /* clock_steady; INT64_MIN: not yet */
 };
 
@@ -31,6 +32,16 @@ void keys_free(struct keys **keys)
     *keys = NULL;
 }
 
+static bool read_key(const struct sql_rows *rows, size_t row, struct signing_key *key)
+{
+    struct str kid = SQL_CELL(rows, row, 0), secret = SQL_CELL(rows, row, 1);
+    if (kid.len != KID_TEXT - 1 || secret.len != SECRET_SIZE)
+        return false;
+    memcpy(key->kid, kid.data, KID_TEXT);
+    memcpy(key->secret, secret.data, SECRET_SIZE);
+    return true;
+}
+
 static int load(struct keys *keys, struct sql *db, struct arena *arena, struct err *err)
 {
     struct sql_rows rows;
@@ -40,13 +51,8 @@ static int load(struct keys *keys, struct sql *db, struct arena *arena, struct e
         return -1;
     crypt_wipe(keys->list, sizeof keys->list);
     keys->count = 0;
-    for (size_t i = 0; i < rows.count; i++) {
-        struct str kid = SQL_CELL(&rows, i, 0), secret = SQL_CELL(&rows, i, 1);
-        if (kid.len != KID_TEXT - 1 || secret.len != SECRET_SIZE)
-            continue;
-        memcpy(keys->list[keys->count].kid, kid.data, KID_TEXT);
-        memcpy(keys->list[keys->count++].secret, secret.data, SECRET_SIZE);
-    }
+    for (size_t i = 0; i < rows.count; i++)
+        keys->count += read_key(&rows, i, &keys->list[keys->count]);
     keys->loaded = now;
     return 0;
 }
@@ -86,10 +92,13 @@ const struct signing_key *keys_find(struct keys *keys, struct sql *db, struct ar
     if (key != NULL)
         return key;
     struct sql_rows rows;
-    if (sql_select(db, arena, "SELECT 1 FROM signing_keys WHERE kid = ?", SQL_ARGS(SQL_TEXT(kid)), &rows, err) != 0 ||
+    if (sql_select(db, arena, "SELECT kid, secret FROM signing_keys WHERE kid = ?", SQL_ARGS(SQL_TEXT(kid)), &rows,
+                   err) != 0 ||
         (rows.count > 0 && load(keys, db, arena, err) != 0))
         return NULL;
     key = known(keys, kid);
+    if (key == NULL && rows.count > 0 && read_key(&rows, 0, &keys->other))
+        key = &keys->other;
     if (key == NULL)
         fail(err, ERR_DENIED, "The token is not valid.");
     return key;
@@ -124,7 +133,10 @@ int keys_rotate(struct sql *db, int64_t keep_s, char kid[KID_TEXT], struct err *
     char now[CLOCK_TEXT], since[CLOCK_TEXT];
     make(secret, kid, now);
     clock_sql(clock_now() - keep_s * 1000000, since);
-    /* A key signs until the next one comes, so what counts is when that was. */
+    /*
+     * A key signs until the next one comes, so what counts is when that was. The next is the newest, whatever the clock
+     * of this machine says.
+     */
     int status = sql_begin(db, err);
     if (status == 0)
         status = sql_exec(db,
@@ -132,8 +144,11 @@ int keys_rotate(struct sql *db, int64_t keep_s, char kid[KID_TEXT], struct err *
                           "WHERE created_at <= ?) AS n ON TRUE WHERE ? = 0 OR o.created_at < n.at",
                           SQL_ARGS(SQL_TEXT(since), SQL_INT(keep_s)), NULL, err);
     if (status == 0)
-        status = sql_exec(db, "INSERT INTO signing_keys (kid, secret, created_at) VALUES (?, ?, ?)",
-                          SQL_ARGS(SQL_TEXT(kid), SQL_BYTES(secret, SECRET_SIZE), SQL_TEXT(now)), NULL, err);
+        status =
+            sql_exec(db,
+                     "INSERT INTO signing_keys (kid, secret, created_at) SELECT ?, ?, GREATEST(?, "
+                     "COALESCE(MAX(created_at) + INTERVAL 1 MICROSECOND, ?)) FROM signing_keys",
+                     SQL_ARGS(SQL_TEXT(kid), SQL_BYTES(secret, SECRET_SIZE), SQL_TEXT(now), SQL_TEXT(now)), NULL, err);
     if (status == 0)
         status = sql_commit(db, err);
     if (status != 0)

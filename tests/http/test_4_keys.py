@@ -1,5 +1,6 @@
 """Keys that sign, and what ends a stream at once."""
 
+import base64
 import time
 
 import pytest
@@ -51,6 +52,28 @@ def test_rotation_at_once(stack, person, keys_kept):
     assert again.status == 200
     for _ in range(20):  # whichever worker signs, whichever verifies
         assert person.log_in().alive()
+
+
+def test_many_keys_and_clocks_that_differ(stack, person, keys_kept):
+    """However many there are, a token is good as long as its key; and the newest signs, though another claims a later time."""
+    stack.sql("INSERT INTO signing_keys SELECT CONCAT('fedc', LPAD(seq, 12, '0')), RANDOM_BYTES(32), UTC_TIMESTAMP(6) - INTERVAL 3 DAY - "
+              "INTERVAL seq SECOND FROM seq_1_to_40")
+    stack.sql("INSERT INTO signing_keys VALUES ('00000000000000aa', RANDOM_BYTES(32), UTC_TIMESTAMP(6) + INTERVAL 1 HOUR)")
+    secret = stack.sql("SELECT HEX(secret) FROM signing_keys WHERE kid = 'fedc000000000040'")[0][0]
+    token = stack.token(header={"alg": "HS256", "typ": "JWT", "kid": "fedc000000000040"}, key=bytes.fromhex(secret),
+                        **session_of(person.client.token))
+    for _ in range(40):  # every worker, which has asked for the newest too
+        assert stack.client(token).get("/api/auth").status == 200
+        assert person.alive()
+    stack.sql("DELETE FROM signing_keys WHERE kid = 'fedc000000000040'")
+    for _ in range(20):
+        stack.client(token).get("/api/auth").problem(401)
+    kid = stack.ctl("key", "rotate").stdout.split()[1].rstrip(",")
+    assert stack.ctl("key", "list").stdout.split()[0] == kid
+    head = person.log_in().client.token.split(".")[0]
+    assert kid.encode() in base64.urlsafe_b64decode(head + "=" * (-len(head) % 4))
+    stack.sql("DELETE FROM signing_keys WHERE kid LIKE 'fedc%' OR kid = '00000000000000aa'")
+    stack.sql(f"UPDATE signing_keys SET created_at = UTC_TIMESTAMP(6) WHERE kid = '{kid}'")
 
 
 def test_usage(stack):
