@@ -7,6 +7,8 @@
 #include "base/conf.h"
 #include "events/eventlog.h"
 
+enum { PASSWORD_ROOM = 1100 };
+
 /* Exit statuses, the same for every command. */
 enum { CTL_OK = 0, CTL_REFUSED = 1, CTL_FAILED = 2 };
 
@@ -40,6 +42,9 @@ int ctl_read_log(struct ctl *ctl, int64_t after, struct event_list *list, struct
 
 /* A text as a terminal may have it: what does not show stands as \u001b. "" where there is no memory. */
 const char *ctl_shown(struct arena *arena, const char *text);
+
+/* The first line of standard input; at a terminal it is asked for twice, and not shown. room: up to PASSWORD_ROOM. */
+int ctl_read_password(char *out, size_t room, struct err *err);
 
 /* Says what went wrong on standard error; returns CTL_REFUSED for what the operator asked, CTL_FAILED for the rest. */
 int ctl_error(const struct err *err);

@@ -104,6 +104,7 @@ int main(int argc, char **argv)
 {
     const char *config = NULL;
     int at = 1;
+    crypt_wipe_freed(argv);
     if (at < argc && strcmp(argv[at], "--config") == 0) {
         config = at + 1 < argc ? argv[at + 1] : "";
         at += 2;

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PASSWORD_BYTES = 15, PASSWORD_ROOM = 1100, DAY_S = 86400, DAYS_MOST = 3650, PAGE = 500, TRIES = 20 };
+enum { PASSWORD_BYTES = 15, DAY_S = 86400, DAYS_MOST = 3650, PAGE = 500, TRIES = 20 };
 
 static const char USAGE[] =
     "user list | add NAME --email E [--admin] [--password-stdin] | passwd NAME [--password-stdin]\n"
@@ -43,12 +43,8 @@ static bool read_wish(int argc, char **argv, struct wish *wish)
 static int get_password(struct ctl *ctl, struct wish *wish, struct err *err)
 {
     unsigned char raw[PASSWORD_BYTES];
-    if (wish->from_stdin) {
-        if (fgets(wish->password, sizeof wish->password, stdin) == NULL)
-            return fail(err, ERR_INVALID, "there is no password on standard input");
-        wish->password[strcspn(wish->password, "\r\n")] = '\0';
-        return 0;
-    }
+    if (wish->from_stdin)
+        return ctl_read_password(wish->password, sizeof wish->password, err);
     crypt_random(raw, sizeof raw);
     struct str text = base64url_encode(ctl->arena, raw, sizeof raw);
     crypt_wipe(raw, sizeof raw);

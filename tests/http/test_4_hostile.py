@@ -1,8 +1,11 @@
 """What a stranger can make of names and headers: nothing that reaches a terminal, a header or a log line as it is."""
 
+import fcntl
 import os
 import pty
+import signal
 import subprocess
+import termios
 
 import pytest
 
@@ -44,20 +47,24 @@ def test_names_in_any_script(stack):
         assert stack.client().post("/api/users", {"username": name, "email": f"n{number}x{stack.head}@example.org", "password": "long enough"}).status == 201
 
 
-def at_a_terminal(stack, *args):
-    """What courantctl writes there."""
+def at_a_terminal(stack, *args, typed=(), status=0):
+    """What courantctl writes there. typed: what somebody types, each line when there is a prompt."""
     ours, theirs = pty.openpty()
-    running = subprocess.Popen([stack.env["COURANT_CTL"], "--config", stack.env["COURANT_CONFIG"], *args], stdin=subprocess.DEVNULL,
-                               stdout=theirs, stderr=theirs)
+    running = subprocess.Popen([stack.env["COURANT_CTL"], "--config", stack.env["COURANT_CONFIG"], *args],
+                               stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
+                               preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0))
     os.close(theirs)
-    out = b""
+    out, left = b"", list(typed)
     try:
         while part := os.read(ours, 65536):
             out += part
+            if left and out.endswith(b": "):
+                line = left.pop(0)
+                os.write(ours, line.encode() + b"\n" * (line != "\x03"))
     except OSError:  # the other end is closed
         pass
+    assert running.wait(20) == status, out
     os.close(ours)
-    assert running.wait(20) == 0, out
     return out.decode()
 
 
@@ -82,3 +89,29 @@ def test_what_is_old_is_shown_escaped(stack, admin):
     seen = at_a_terminal(stack, *where)
     assert "t\\u202e\\u009bt" in seen and not set("\u202e\u009b") & set(seen)
     assert "t\u202e\u009bt" in stack.ctl(*where).stdout, "to a program it is as it was written"
+
+
+def test_a_password_at_a_terminal(stack):
+    person, word = Person(stack, "pty"), "typed, and not shown"
+    for typed, status in ([word, word], 0), ([word, word + "!"], 1), ([word, "\x03"], -signal.SIGINT), (["short", "short"], 1):
+        before = stack.sql(f"SELECT password_hash FROM credentials WHERE user_id = '{person.id}'")
+        seen = at_a_terminal(stack, "user", "passwd", person.name, "--password-stdin", typed=typed, status=status)
+        assert not any(line in seen for line in typed if line != "\x03") and seen.count(": ") >= 2
+        assert (stack.sql(f"SELECT password_hash FROM credentials WHERE user_id = '{person.id}'") != before) == (status == 0)
+    assert stack.log_in(person.name, word).status == 200
+    name = f"{person.name}b"
+    assert word not in at_a_terminal(stack, "user", "add", name, "--email", f"{name}@example.org", "--password-stdin", typed=[word, word])
+    assert stack.log_in(name, word).status == 200
+    # From a program it is one line, as before.
+    done = stack.ctl("user", "passwd", name, "--password-stdin", input="from a program\nand more\n")
+    assert done.returncode == 0 and stack.log_in(name, "from a program").status == 200
+
+
+def test_courantctl_overwrites_what_it_frees(stack):
+    running = subprocess.Popen([stack.env["COURANT_CTL"], "--config", stack.env["COURANT_CONFIG"], "events", "--follow", "--after", str(stack.head)],
+                               stdout=subprocess.DEVNULL)
+    try:
+        until(lambda: b"glibc.malloc.perturb=165" in open(f"/proc/{running.pid}/environ", "rb").read(), what="the setting")
+    finally:
+        running.terminate()
+        running.wait(20)
