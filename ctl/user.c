@@ -145,7 +145,8 @@ static int passwd(struct ctl *ctl, int argc, char **argv, struct err *err)
     json_object_object_add(payload, "password", json_object_new_string(wish.password));
     int status = dispatch(ctl, &CHANGE_PASSWORD, user.id, payload, &outcome, err);
     if (status == 0) {
-        printf("changed  the password of %s; all sessions and API tokens are over\n", ctl_shown(ctl->arena, user.username));
+        printf("changed  the password of %s; all sessions and API tokens are over\n",
+               ctl_shown(ctl->arena, user.username));
         if (!wish.from_stdin)
             printf("password %s\n", wish.password);
     }

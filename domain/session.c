@@ -112,7 +112,7 @@ int session_check(struct sql *db, struct arena *arena, struct actor *actor, stru
     char now[CLOCK_TEXT];
     clock_sql(clock_now(), now);
     if (actor->scopes == NULL)
-        return find_session(db, arena, NULL, actor, err);
+        return find_session(db, arena, actor->kid, actor, err);
     if (sql_select(db, arena,
                    "SELECT u.permissions FROM api_tokens AS t JOIN users AS u ON u.id = t.user_id WHERE t.id = ? AND "
                    "t.user_id = ? AND (t.expires_at IS NULL OR t.expires_at > ?) AND u.erased_at IS NULL",
@@ -136,6 +136,7 @@ int identify(struct sql *db, struct keys *keys, struct arena *arena, const char 
     const struct signing_key *key = keys_find(keys, db, arena, kid, err);
     if (key == NULL || token_read(arena, key, token, clock_now(), actor, err) != 0)
         return -1;
+    actor->kid = arena_copy_z(arena, kid);
     return find_session(db, arena, kid, actor, err);
 }
 

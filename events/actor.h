@@ -18,6 +18,7 @@ struct actor {
     const char *session_id;
     const char *permissions;
     const char *scopes; /* of an API token, whose id then stands in session_id; NULL: a session, or nobody */
+    const char *kid;    /* of the key that vouches for the session; NULL: none does */
     int64_t expires;    /* a moment; when the session's token ends */
 };
 

@@ -62,20 +62,31 @@ static struct chunk *keep(struct chunk *chunk)
     return chunk;
 }
 
+static const char *put(char **at, const char *text)
+{
+    if (text == NULL)
+        return NULL;
+    char *start = *at;
+    *at = stpcpy(start, text) + 1;
+    return start;
+}
+
 /* The actor's texts are copied into one block. */
 static bool keep_actor(struct identity *identity, const struct actor *actor)
 {
-    size_t id = strlen(actor->user_id) + 1, session = strlen(actor->session_id) + 1;
-    size_t permissions = strlen(actor->permissions) + 1, scopes = actor->scopes != NULL ? strlen(actor->scopes) + 1 : 0;
-    char *at = identity->texts = malloc(id + session + permissions + scopes);
+    const char *const texts[] = {actor->user_id, actor->session_id, actor->permissions, actor->scopes, actor->kid};
+    size_t size = 0;
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        size += texts[i] != NULL ? strlen(texts[i]) + 1 : 0;
+    char *at = identity->texts = malloc(size);
     if (at == NULL)
         return false;
-    identity->actor = (struct actor){.user_id = memcpy(at, actor->user_id, id),
-                                     .session_id = memcpy(at + id, actor->session_id, session),
-                                     .permissions = memcpy(at + id + session, actor->permissions, permissions),
-                                     .expires = actor->expires};
-    if (scopes > 0)
-        identity->actor.scopes = memcpy(at + id + session + permissions, actor->scopes, scopes);
+    identity->actor = (struct actor){.expires = actor->expires};
+    identity->actor.user_id = put(&at, actor->user_id);
+    identity->actor.session_id = put(&at, actor->session_id);
+    identity->actor.permissions = put(&at, actor->permissions);
+    identity->actor.scopes = put(&at, actor->scopes);
+    identity->actor.kid = put(&at, actor->kid);
     return true;
 }
 

@@ -21,7 +21,8 @@ enum {
     WRITES_A_TURN = 4,
     REQUEST_US = 10000000,
     ANSWER_US = 6000000,
-    CHECK_US = 2000000, /* where no event tells of a session's end */
+    CHECK_US = 60000000,       /* for a session that ends without an event: its key was voided, its time is over */
+    CHECK_DIRECT_US = 2000000, /* where no session ends by one */
 };
 
 /* What one write is to send. */
@@ -492,13 +493,17 @@ static void take_check(struct stream *stream, const struct wish *wish)
     }
 }
 
-/* A session ends without an event where accounts are written in direct mode. */
+/* Asks anew whether its session goes on, each stream at its own times. */
 static void check_session(struct stream *stream, int64_t now)
 {
-    if (stream->identity == NULL || stream->check != NULL || now < stream->next_check ||
-        strcmp(stream->loop->server->first->features_accounts, "direct") != 0)
+    bool direct = strcmp(stream->loop->server->first->features_accounts, "direct") == 0;
+    unsigned pause = direct ? CHECK_DIRECT_US : CHECK_US;
+    if (stream->identity == NULL || stream->check != NULL || now < stream->next_check)
         return;
-    stream->next_check = now + CHECK_US / 2 + (int64_t)request_retry(0, CHECK_US);
+    bool first = stream->next_check == 0 && !direct;
+    stream->next_check = now + pause / 2 + (int64_t)request_retry(0, pause);
+    if (first)
+        return; /* it was asked a moment ago */
     stream->check = wish_new(WISH_SESSION, stream->loop, stream, NULL);
     if (stream->check == NULL)
         return;

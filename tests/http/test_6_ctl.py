@@ -190,7 +190,8 @@ def test_two_operators_grant_at_once(stack):
             session.run(f"START TRANSACTION; SELECT id FROM users WHERE id = '{person.id}' FOR UPDATE")
             command = [stack.env["COURANT_CTL"], "--config", stack.env["COURANT_CONFIG"], "user", action, person.name]
             running = [subprocess.Popen([*command, word], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for word in words]
-            until(lambda: stack.root("SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'") == [["3"]], what="all of them")
+            until(lambda: stack.root("SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE "
+                                     "'SELECT%FROM users WHERE id = % FOR UPDATE'") == [["3"]], what="all of them")
             session.run("ROLLBACK")
         for done in running:
             out, err = done.communicate(timeout=30)
