@@ -250,15 +250,15 @@ static int list(struct ctl *ctl, int argc, char **argv, struct err *err)
 
 static int invite(struct ctl *ctl, int argc, char **argv, struct err *err)
 {
-    char text[SECRET_TEXT], *end = NULL;
+    char text[SECRET_TEXT], id[ID_TEXT], *end = NULL;
     unsigned char hash[SHA256_SIZE];
     long days = argc == 3 ? strtol(argv[2], &end, 10) : INVITATION_S / DAY_S;
     if (argc != 1 && (argc != 3 || strcmp(argv[1], "--days") != 0 || *end != '\0' || days < 1 || days > DAYS_MOST))
         return ctl_usage(USAGE);
     secret_make(INVITATION_KIND, text, hash);
-    if (invitation_add(ctl->db, hash, (int64_t)days * DAY_S, err) != 0)
+    if (invitation_add(ctl->db, ctl->arena, &ctl->conf, hash, (int64_t)days * DAY_S, id, err) != 0)
         return -1;
-    printf("%s\ngood for one registration within %ld days\n", text, days);
+    printf("%s\ngood for one registration within %ld days; its id is %s\n", text, days, id);
     return 0;
 }
 

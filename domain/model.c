@@ -14,10 +14,12 @@ static const struct event_type EVENTS[] = {
     {"article.revision_created", &ARTICLES, article_revision_created, 1, NULL, EVENT_CONTENT},
     {"article.unpublished", &ARTICLES, article_unpublished, 1, NULL, EVENT_WITHDRAWS},
     {"article.updated", &ARTICLES, article_updated, 1, NULL, EVENT_CONTENT},
-    {"canary.sent", NULL, NULL, 1, NULL, 0}, /* by the notifier, to see whether it arrives */
+    {"canary.sent", NULL, NULL, 1, NULL, 0},        /* by the notifier, to see whether it arrives */
+    {"invitation.created", NULL, NULL, 1, NULL, 0}, /* by an operator, of whom there is no account */
     {"user.erased", &USERS, user_erased, 1, NULL, 0},
     {"user.imported", &USERS, user_imported, 2, USER_IMPORTED_UP, 0},
     {"user.invitation_created", &USERS, user_noted, 1, NULL, 0},
+    {"user.invitation_revoked", &USERS, user_noted, 1, NULL, 0},
     {"user.logged_in", &USERS, user_logged_in, 1, NULL, 0},
     {"user.logged_out", &USERS, user_noted, 1, NULL, 0},
     {"user.password_changed", &USERS, user_noted, 1, NULL, 0},

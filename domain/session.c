@@ -286,20 +286,19 @@ int token_owner(struct sql *db, struct arena *arena, const char *id, const char 
     return owner(db, arena, "SELECT user_id FROM api_tokens WHERE id = ?", "token", id, user_id, err);
 }
 
-static void add_moment(struct buf *buf, const char *name, struct str cell)
+void part_moment(struct buf *buf, const char *name, struct str cell)
 {
     buf_printf(buf, ",\"%s\":", name);
     buf_moment(buf, cell.data != NULL ? clock_parse(cell.data, cell.len) : INT64_MIN);
 }
 
-/* As a value of «id < ?»; no id comes behind a g. */
-static struct sql_arg start_of(const struct part *part)
+struct sql_arg part_start(const struct part *part)
 {
+    /* No id comes behind a g. */
     return SQL_TEXT(part->before != NULL ? part->before : "g");
 }
 
-/* How many of the rows, of which the first column is an id, belong to the part: one more was asked for. */
-static size_t end_part(struct part *part, const struct sql_rows *rows)
+size_t part_end(struct part *part, const struct sql_rows *rows)
 {
     bool more = rows->count > part->limit;
     part->next = more ? SQL_CELL(rows, part->limit - 1, 0).data : NULL;
@@ -315,17 +314,17 @@ int session_list(struct sql *db, const char *user_id, const char *current, struc
     if (sql_select(db, buf->arena,
                    "SELECT id, agent, created_at, used_at, expires_at FROM sessions WHERE user_id = ? AND id < ? AND "
                    "expires_at > ? ORDER BY id DESC LIMIT ?",
-                   SQL_ARGS(SQL_TEXT(user_id), start_of(part), SQL_TEXT(now), SQL_INT((int64_t)part->limit + 1)), &rows,
-                   err) != 0)
+                   SQL_ARGS(SQL_TEXT(user_id), part_start(part), SQL_TEXT(now), SQL_INT((int64_t)part->limit + 1)),
+                   &rows, err) != 0)
         return -1;
-    for (size_t i = 0, count = end_part(part, &rows); i < count; i++) {
+    for (size_t i = 0, count = part_end(part, &rows); i < count; i++) {
         const char *id = SQL_CELL(&rows, i, 0).data;
         buf_printf(buf, "%s{\"id\":\"%s\",\"current\":%s,\"user_agent\":", i > 0 ? "," : "", id,
                    strcmp(id, current) == 0 ? "true" : "false");
         buf_json(buf, SQL_CELL(&rows, i, 1).data, SQL_CELL(&rows, i, 1).len);
-        add_moment(buf, "created_at", SQL_CELL(&rows, i, 2));
-        add_moment(buf, "last_used_at", SQL_CELL(&rows, i, 3));
-        add_moment(buf, "expires_at", SQL_CELL(&rows, i, 4));
+        part_moment(buf, "created_at", SQL_CELL(&rows, i, 2));
+        part_moment(buf, "last_used_at", SQL_CELL(&rows, i, 3));
+        part_moment(buf, "expires_at", SQL_CELL(&rows, i, 4));
         buf_puts(buf, "}");
     }
     return 0;
@@ -337,15 +336,15 @@ int token_list(struct sql *db, const char *user_id, struct part *part, struct bu
     if (sql_select(db, buf->arena,
                    "SELECT id, name, scopes, created_at, expires_at FROM api_tokens WHERE user_id = ? AND id < ? ORDER "
                    "BY id DESC LIMIT ?",
-                   SQL_ARGS(SQL_TEXT(user_id), start_of(part), SQL_INT((int64_t)part->limit + 1)), &rows, err) != 0)
+                   SQL_ARGS(SQL_TEXT(user_id), part_start(part), SQL_INT((int64_t)part->limit + 1)), &rows, err) != 0)
         return -1;
-    for (size_t i = 0, count = end_part(part, &rows); i < count; i++) {
+    for (size_t i = 0, count = part_end(part, &rows); i < count; i++) {
         buf_printf(buf, "%s{\"id\":\"%s\",\"name\":", i > 0 ? "," : "", SQL_CELL(&rows, i, 0).data);
         buf_json(buf, SQL_CELL(&rows, i, 1).data, SQL_CELL(&rows, i, 1).len);
         buf_puts(buf, ",\"scopes\":");
         buf_words(buf, SQL_CELL(&rows, i, 2).data);
-        add_moment(buf, "created_at", SQL_CELL(&rows, i, 3));
-        add_moment(buf, "expires_at", SQL_CELL(&rows, i, 4));
+        part_moment(buf, "created_at", SQL_CELL(&rows, i, 3));
+        part_moment(buf, "expires_at", SQL_CELL(&rows, i, 4));
         buf_puts(buf, "}");
     }
     return 0;
@@ -360,13 +359,4 @@ int session_purge(struct sql *db, struct err *err)
                    sql_exec(db, "DELETE FROM invitations WHERE expires_at < ? LIMIT 1000", &when, 1, NULL, err) != 0
                ? -1
                : 0;
-}
-
-int invitation_add(struct sql *db, const unsigned char hash[SHA256_SIZE], int64_t seconds, struct err *err)
-{
-    char now[CLOCK_TEXT], until[CLOCK_TEXT];
-    clock_sql(clock_now(), now);
-    clock_sql(clock_now() + seconds * 1000000, until);
-    return sql_exec(db, "INSERT INTO invitations (hash, created_at, expires_at) VALUES (?, ?, ?)",
-                    SQL_ARGS(SQL_BYTES(hash, SHA256_SIZE), SQL_TEXT(now), SQL_TEXT(until)), NULL, err);
 }

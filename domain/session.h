@@ -49,6 +49,8 @@ extern const struct command_type CREATE_TOKEN;
 extern const struct command_type REVOKE_TOKEN;
 /* aside: what is kept of the invitation. Target: who invites. */
 extern const struct command_type CREATE_INVITATION;
+/* aside: the id of the invitation. Target: who ends it. */
+extern const struct command_type REVOKE_INVITATION;
 
 enum { INVITATION_S = 7 * 86400 }; /* the life of one, where nobody says */
 
@@ -100,6 +102,14 @@ struct part {
     const char *next; /* set: the id of which the next part begins behind; NULL: that was all */
 };
 
+/* A part's start as a value of «id < ?». */
+struct sql_arg part_start(const struct part *part);
+/* How many of the rows, of which the first column is an id, belong to the part: one more than its limit was asked for.
+ */
+size_t part_end(struct part *part, const struct sql_rows *rows);
+/* «,"name":time» of a cell. */
+void part_moment(struct buf *buf, const char *name, struct str cell);
+
 /* Adds a user's sessions, and tokens, as JSON objects with commas between. current: the id of the reader's own. */
 int session_list(struct sql *db, const char *user_id, const char *current, struct part *part, struct buf *buf,
                  struct err *err);
@@ -108,7 +118,15 @@ int token_list(struct sql *db, const char *user_id, struct part *part, struct bu
 /* Takes away what is past its time. */
 int session_purge(struct sql *db, struct err *err);
 
-/* Adds an invitation, which register_user takes once within its time. seconds: from now. */
-int invitation_add(struct sql *db, const unsigned char hash[SHA256_SIZE], int64_t seconds, struct err *err);
+/* Invitations, which register_user takes once within their time (seconds, from now). inviter: NULL for an operator. */
+void invitation_insert(struct sql_batch *batch, const char *id, const char *inviter, const unsigned char *hash,
+                       int64_t now, int64_t seconds);
+/* One of an operator's: invitation.created, on a stream of its own, for there is no account that it would be of. */
+int invitation_add(struct sql *db, struct arena *arena, const struct conf *conf, const unsigned char *hash,
+                   int64_t seconds, char id[ID_TEXT], struct err *err);
+/* ERR_ABSENT where there is none. */
+int invitation_find(struct sql *db, struct arena *arena, const char *id, struct err *err);
+/* Those whose time is not over. */
+int invitation_list(struct sql *db, struct part *part, struct buf *buf, struct err *err);
 
 #endif

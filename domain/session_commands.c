@@ -1,6 +1,7 @@
 /*
  * log_in → user.logged_in, log_out → user.logged_out, revoke_session → user.session_revoked, create_token →
- * user.token_created, revoke_token → user.token_revoked.
+ * user.token_created, revoke_token → user.token_revoked, create_invitation → user.invitation_created,
+ * revoke_invitation → user.invitation_revoked.
  */
 #include "domain/session.h"
 
@@ -250,7 +251,8 @@ static int may_invite(const void *state, const struct command *command, struct e
 
 static int invite(const void *state, const struct command *command, struct decision *decision, struct err *err)
 {
-    return note(state, command, decision, "user.invitation_created", "{}", err);
+    const char *data = arena_printf(command->arena, "{\"invitation_id\":\"%s\"}", command->event_ids[0]);
+    return note(state, command, decision, "user.invitation_created", data, err);
 }
 
 static int add_invitation(struct sql_batch *batch, const struct command *command, struct err *err)
@@ -258,9 +260,7 @@ static int add_invitation(struct sql_batch *batch, const struct command *command
     struct json_object *life = json_object_object_get(command->payload, "expires_in");
     int64_t seconds = life != NULL ? json_object_get_int64(life) : INVITATION_S;
     (void)err;
-    sql_batch_add(batch, "INSERT INTO invitations (hash, created_at, expires_at) VALUES (?, ?, ?)",
-                  SQL_ARGS(SQL_BYTES(command->aside, SHA256_SIZE), sql_moment(batch, command->now),
-                           sql_moment(batch, command->now + seconds * 1000000)));
+    invitation_insert(batch, command->event_ids[0], command->target, command->aside, command->now, seconds);
     return 0;
 }
 
@@ -274,4 +274,27 @@ const struct command_type CREATE_INVITATION = {
     .authorise = may_invite,
     .decide = invite,
     .beside = add_invitation,
+};
+
+static int withdraw(const void *state, const struct command *command, struct decision *decision, struct err *err)
+{
+    const char *data = arena_printf(command->arena, "{\"invitation_id\":\"%s\"}", (const char *)command->aside);
+    return note(state, command, decision, "user.invitation_revoked", data, err);
+}
+
+static int remove_invitation(struct sql_batch *batch, const struct command *command, struct err *err)
+{
+    (void)err;
+    sql_batch_add(batch, "DELETE FROM invitations WHERE id = ?", SQL_ARGS(SQL_TEXT((const char *)command->aside)));
+    return 0;
+}
+
+const struct command_type REVOKE_INVITATION = {
+    .name = "revoke_invitation",
+    .summary = "Ends an invitation.",
+    .model = &USERS,
+    .removes = true,
+    .authorise = may_invite,
+    .decide = withdraw,
+    .beside = remove_invitation,
 };

@@ -16,9 +16,9 @@ static int decide(const void *state, const struct command *command, struct decis
 
 static int beside(struct sql_batch *batch, const struct command *command, struct err *err)
 {
-    static const char *const STATEMENTS[] = {"DELETE FROM credentials WHERE user_id = ?",
-                                             "DELETE FROM sessions WHERE user_id = ?",
-                                             "DELETE FROM api_tokens WHERE user_id = ?"};
+    static const char *const STATEMENTS[] = {
+        "DELETE FROM credentials WHERE user_id = ?", "DELETE FROM sessions WHERE user_id = ?",
+        "DELETE FROM api_tokens WHERE user_id = ?", "DELETE FROM invitations WHERE inviter = ?"};
     const struct sql_arg id = SQL_TEXT(command->target);
     (void)err;
     seal_key_destroy(batch, command->target);

@@ -44,6 +44,15 @@ static int decide(const void *state, const struct command *command, struct decis
     return 0;
 }
 
+/* Who may invite nobody has nobody invited. */
+static int beside(struct sql_batch *batch, const struct command *command, struct err *err)
+{
+    (void)err;
+    if (!is_wanted(json_object_object_get(command->payload, "permissions"), "user_admin"))
+        sql_batch_add(batch, "DELETE FROM invitations WHERE inviter = ?", SQL_ARGS(SQL_TEXT(command->target)));
+    return 0;
+}
+
 const struct command_type SET_PERMISSIONS = {
     .name = "set_permissions",
     .summary = "Gives an account these permissions, and no others.",
@@ -54,4 +63,5 @@ const struct command_type SET_PERMISSIONS = {
     .check = user_check,
     .authorise = may_set,
     .decide = decide,
+    .beside = beside,
 };

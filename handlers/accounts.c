@@ -79,6 +79,18 @@ static int list_tokens(struct exchange *exchange, struct part *part, struct buf 
     return token_list(db, id != NULL ? id : exchange->actor.user_id, part, buf, err);
 }
 
+static int list_invitations(struct exchange *exchange, struct part *part, struct buf *buf, struct err *err)
+{
+    if (!user_administers(&exchange->actor))
+        return fail(err, ERR_DENIED, "Only user_admin sees invitations.");
+    return invitation_list(app_of(exchange)->db, part, buf, err);
+}
+
+void invitations_list(struct exchange *exchange)
+{
+    send_list(exchange, list_invitations);
+}
+
 void sessions_list(struct exchange *exchange)
 {
     send_list(exchange, list_sessions);
@@ -174,10 +186,31 @@ void invitations_create(struct exchange *exchange)
     secret_make(INVITATION_KIND, invitation, hash);
     if (dispatch_own(exchange, &CREATE_INVITATION, payload, hash)) {
         buf_init(&buf, exchange->arena);
-        buf_printf(&buf, "{\"invitation\":\"%s\"", invitation);
+        buf_printf(&buf, "{\"id\":\"%s\",\"invitation\":\"%s\"", app_of(exchange)->committed.events[0].id, invitation);
         add_end(&buf, payload, INVITATION_S);
         send(exchange, 201, &buf);
     }
     crypt_wipe(invitation, sizeof invitation);
     json_object_put(payload);
+}
+
+void invitations_revoke(struct exchange *exchange)
+{
+    struct app *app = app_of(exchange);
+    struct err err;
+    struct command command = {.type = &REVOKE_INVITATION,
+                              .target = exchange->actor.user_id,
+                              .subject = exchange->id,
+                              .expected = NO_VERSION,
+                              .aside = exchange->id,
+                              .respond = app_respond};
+    if (!app_database(exchange) || app_repeated(exchange, &command))
+        return;
+    if (user_administers(&exchange->actor) && invitation_find(app->db, exchange->arena, exchange->id, &err) != 0) {
+        http_send_error(exchange->response, exchange->request, &err, NULL);
+        return;
+    }
+    command.payload = json_object_new_object();
+    app_dispatch(exchange, &command);
+    json_object_put(command.payload);
 }

@@ -44,6 +44,8 @@ const struct route ROUTES[] = {
     {"GET", "/api/auth/tokens", ROUTE_SESSION, tokens_list, NULL},
     {"POST", "/api/auth/tokens", ROUTE_SESSION, tokens_create, NULL},
     {"DELETE", "/api/auth/tokens/{id}", ROUTE_SESSION, tokens_revoke, NULL},
+    {"GET", "/api/auth/invitations", ROUTE_SESSION, invitations_list, NULL},
+    {"DELETE", "/api/auth/invitations/{id}", ROUTE_SESSION, invitations_revoke, NULL},
     {"POST", "/api/auth/invitations", ROUTE_SESSION, invitations_create, NULL},
     {"GET", "/api/events", ROUTE_USER, audit_list, NULL},
     {"GET", "/feed.atom", ROUTE_OPEN, feed_get, NULL},

@@ -122,6 +122,8 @@ void feed_get(struct exchange *exchange);
 void health_live(struct exchange *exchange);
 void health_ready(struct exchange *exchange);
 void invitations_create(struct exchange *exchange);
+void invitations_list(struct exchange *exchange);
+void invitations_revoke(struct exchange *exchange);
 void sessions_list(struct exchange *exchange);
 void sessions_revoke(struct exchange *exchange);
 void tokens_create(struct exchange *exchange);

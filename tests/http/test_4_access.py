@@ -46,6 +46,8 @@ TABLE = {
     ("GET", "/api/auth/tokens"): f"401 200 200 200 200 200 200 {BAD} 403 403 403",
     ("POST", "/api/auth/tokens"): f"401 201 201 201 201 201 201 {BAD} 403 403 403",
     ("DELETE", "/api/auth/tokens/{}"): f"401 404 204 404 404 204 404 {BAD} 403 403 403",
+    ("GET", "/api/auth/invitations"): f"401 403 403 403 403 200 403 {BAD} 403 403 403",
+    ("DELETE", "/api/auth/invitations/{}"): f"401 403 403 403 403 204 403 {BAD} 403 403 403",
     ("POST", "/api/auth/invitations"): f"401 403 403 403 403 201 403 {BAD} 403 403 403",
     ("GET", "/api/events"): f"401 403 403 403 403 403 200 {BAD} 403 403 403",
     ("GET", "/events"): f"200 200 200 200 200 200 200 {BAD} 200 200 200",
@@ -110,6 +112,8 @@ def test_who_may(stack, cast, method, path):
             parts = [session_of(session.client.token)["sid"]]
         elif path == "/api/auth/tokens/{}":
             parts = [spare.post("/api/auth/tokens", {"name": "gone", "scopes": ["read"]}).json["id"]]
+        elif path == "/api/auth/invitations/{}":
+            parts = [stack.admin().post("/api/auth/invitations", {}).json["id"]]
         elif path.startswith("/api/users/"):
             target = owner
             if method == "DELETE" and expected[who] == "204" and who != "owner" or path.endswith("/password") and who == "admin":

@@ -304,6 +304,45 @@ def test_a_password_where_there_was_none(stack, person, admin):
         assert set(person.password) and person.log_in().alive()
 
 
+def test_invitations_are_found_and_ended(stack, person, admin):
+    where = "/api/auth/invitations"
+
+    def out():
+        return [item["id"] for item in admin.get(f"{where}?limit=100").json["items"]]
+
+    def allow(*permissions):
+        assert admin.call("PUT", person.where + "/permissions", {"permissions": list(permissions)}, headers={"If-Match": "*"}).status == 200
+
+    allow("user_admin")
+    made = [person.client.post(where, {}).json["id"] for _ in range(5)]
+    assert events_of(stack, person.id)[-1] == ("user.invitation_created", {"invitation_id": made[-1]})
+    assert names_of(admin, where)[:5] == made[::-1]
+    assert {item["inviter"] for item in admin.get(f"{where}?limit=5").json["items"]} == {person.id}
+    key = {"Idempotency-Key": f"invitation-{person.id}"}
+    assert [admin.call("DELETE", f"{where}/{made[0]}", headers=key).status for _ in range(2)] == [204, 204]
+    admin.call("DELETE", f"{where}/{made[0]}").problem(404)
+    admin.call("DELETE", f"{where}/x").problem(404)
+    assert stack.sql("SELECT type, data FROM events ORDER BY position DESC LIMIT 1") == [["user.invitation_revoked", '{"invitation_id":"%s"}' % made[0]]]
+    # They end with their inviter: as one, and altogether.
+    allow("user_admin", "audit_read")
+    assert set(made[1:]) <= set(out())
+    allow("audit_read")
+    assert not set(made) & set(out())
+    allow("user_admin")
+    last = person.client.post(where, {}).json["id"]
+    assert last in out()
+    assert admin.call("DELETE", person.where, headers={"If-Match": "*"}).status == 204
+    assert last not in out()
+    # An operator has no account; the event is there all the same.
+    code, text = stack.ctl("user", "invite").stdout.splitlines()
+    id = text.split()[-1]
+    row = stack.sql("SELECT type, stream, data, audience FROM events ORDER BY position DESC LIMIT 1")[0]
+    assert row == ["invitation.created", f"invitation-{id}", '{"invitation_id":"%s"}' % id, "permission:user_admin"]
+    assert admin.get(f"{where}?limit=1").json["items"][0]["inviter"] is None
+    assert admin.call("DELETE", f"{where}/{id}").status == 204 and id not in out()
+    assert "clean" in stack.verify() and code not in stack.ctl("export", "-").stdout
+
+
 def test_a_token_makes_no_administrator(stack, admin):
     """Nor is it taken for its user's session where accounts are opened."""
     made = admin.post("/api/auth/tokens", {"name": "t", "scopes": ["read", "write", "user_admin"]}).json

@@ -78,6 +78,8 @@ def use_accounts(stack, admin):
     name, own = f"exp{stack.head}", {"password": "long enough", "current_password": person.password}
     assert person.client.call("PUT", person.where + "/password", own).status == 200
     assert admin.get(f"/api/auth/tokens?user={person.id}").status == 200
+    out = admin.post("/api/auth/invitations", {}).json["id"]
+    assert admin.get("/api/auth/invitations").status == 200 and admin.call("DELETE", f"/api/auth/invitations/{out}").status == 204
     assert person.client.call("PUT", person.where, {"username": name, "email": f"{name}@example.org"}, headers={"If-Match": "*"}).status == 200
     assert admin.call("PUT", person.where + "/password", {"password": "long enough"}).status == 200
     assert admin.call("PUT", person.where + "/permissions", {"permissions": ["audit_read"]}, headers={"If-Match": "*"}).status == 200
@@ -95,7 +97,8 @@ def statements(text):
 # The rows of one user, which are all there at once: with values that do not exist the server looks at no table at all.
 HERS = {"sessions": ["id", "user_id"], "refresh_tokens": ["hash", "session_id"], "api_tokens": ["id", "hash", "user_id"],
         "users": ["id", "username"], "credentials": ["user_id"], "seal_keys": ["id"], "commands": ["actor", "idempotency_key", "about"],
-        "articles": ["id", "slug"], "articles_tags": ["id"], "articles_search": ["id"], "signing_keys": ["kid"]}
+        "articles": ["id", "slug"], "articles_tags": ["id"], "articles_search": ["id"], "signing_keys": ["kid"],
+        "invitations": ["id", "hash", "inviter"]}
 # One, or a handful; of invitations as many as the administrator has out.
 SOME_ROWS = {"signing_keys", "rebuilds", "schema_migrations", "log_head", "log_fence", "invitations"}
 OPTIMIZED_AWAY = {"SELECT COALESCE(MAX(number), ?) FROM schema_migrations"}
@@ -118,10 +121,10 @@ def hers(stack, many):
     made = person.client.post("/api/articles", {"title": "Hers", "content": "x", "tags": ["explained"], "publish": True},
                               headers={"Idempotency-Key": f"hers-{person.id}"})
     token = person.client.post("/api/auth/tokens", {"name": "n", "scopes": ["read"]})
-    assert (made.status, token.status) == (201, 201)
+    assert (made.status, token.status, stack.admin().post("/api/auth/invitations", {}).status) == (201, 201, 201)
     of_user = f"user_id = '{person.id}'"
     where = {"sessions": of_user, "api_tokens": of_user, "users": f"id = '{person.id}'", "credentials": of_user,
-             "seal_keys": f"id = '{person.id}'", "commands": f"actor = '{person.id}'", "signing_keys": "TRUE",
+             "seal_keys": f"id = '{person.id}'", "commands": f"actor = '{person.id}'", "signing_keys": "TRUE", "invitations": "inviter IS NOT NULL",
              "refresh_tokens": f"session_id IN (SELECT id FROM sessions WHERE {of_user})",
              **dict.fromkeys(("articles", "articles_tags", "articles_search"), f"id = '{made.json['id']}'")}
     found = {}
