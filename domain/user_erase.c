@@ -19,12 +19,21 @@ static int beside(struct sql_batch *batch, const struct command *command, struct
     static const char *const STATEMENTS[] = {
         "DELETE FROM credentials WHERE user_id = ?", "DELETE FROM sessions WHERE user_id = ?",
         "DELETE FROM api_tokens WHERE user_id = ?", "DELETE FROM invitations WHERE inviter = ?"};
+    /* What a rebuild that was killed has left lying: shadow and old table, which need not be there, or whole. */
+    static const char *const SHADOWS[] = {
+        "BEGIN DECLARE CONTINUE HANDLER FOR 1146, 1054 BEGIN END; UPDATE rebuild_users SET sealed = '', username = "
+        "NULL, "
+        "email = NULL WHERE id = ?; END",
+        "BEGIN DECLARE CONTINUE HANDLER FOR 1146, 1054 BEGIN END; UPDATE rebuild_old_users SET sealed = '', username = "
+        "NULL, email = NULL WHERE id = ?; END"};
     const struct sql_arg id = SQL_TEXT(command->target);
     (void)err;
     seal_key_destroy(batch, command->target);
     for (size_t i = 0; i < sizeof STATEMENTS / sizeof STATEMENTS[0]; i++)
         sql_batch_add(batch, STATEMENTS[i], &id, 1);
     idempotency_forget(batch, command->target);
+    for (size_t i = 0; i < sizeof SHADOWS / sizeof SHADOWS[0]; i++)
+        sql_batch_add(batch, SHADOWS[i], &id, 1);
     sql_batch_add(batch, "UPDATE log_head SET names = names + 1 WHERE one = 1", NULL, 0);
     return 0;
 }

@@ -1,6 +1,7 @@
 """Accounts: sessions and their refresh, API tokens, passwords, permissions, invitations, and erasure."""
 
 import json
+import os
 import subprocess
 import threading
 import time
@@ -427,6 +428,62 @@ def test_no_answer_is_remembered_after_the_erasure(stack, person, admin):
         assert remembered(stack, person.name) == ["0"]
     finally:
         stack.sql(f"UPDATE users SET erased_at = NULL, username = '{person.name}', email = '{person.name}@example.org' WHERE id = '{person.id}'")
+
+
+def test_erasure_reaches_what_a_killed_rebuild_has_left(stack, person, admin):
+    open(os.path.join(stack.faults, "rebuild-forgotten"), "w").close()
+    assert stack.ctl("rebuild", "users").returncode < 0
+    stack.sql("CREATE TABLE rebuild_old_users AS SELECT * FROM rebuild_users")
+    held = f"SELECT COUNT(*) FROM rebuild{{}}_users WHERE CONCAT_WS(' ', sealed, username, email) LIKE '%{person.name}%'"
+    assert stack.sql(held.format("")) == stack.sql(held.format("_old")) == [["1"]]
+    assert admin.call("DELETE", person.where, headers={"If-Match": "*"}).status == 204
+    assert stack.sql(held.format("")) == stack.sql(held.format("_old")) == [["0"]]
+    assert " 0 different" in stack.ctl("rebuild", "users").stdout
+
+
+def test_two_change_an_account_from_before_there_were_keys(stack, person, admin):
+    """Each finds no key and makes the first one."""
+    stack.sql(f"DELETE FROM seal_keys WHERE id = '{person.id}'")
+    answers = []
+
+    def change(client, name):
+        answers.append(client.call("PUT", person.where, {"username": name, "email": f"{name}@example.org"}, headers={"If-Match": "*"}))
+
+    threads = [threading.Thread(target=change, args=(client, f"{person.name}{n}")) for n, client in enumerate([person.client, stack.client(admin.token)])]
+    with Session(stack) as session:
+        session.run(f"START TRANSACTION; SELECT id FROM users WHERE id = '{person.id}' FOR UPDATE")
+        for thread in threads:
+            thread.start()
+        waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'courant' AND info LIKE '%FROM users WHERE%FOR UPDATE'"
+        until(lambda: stack.root(waiting) == [["2"]], what="both that wait for the row")
+        session.run("COMMIT")
+        for thread in threads:
+            thread.join()
+    assert [answer.status for answer in answers] == [200, 200], [answer.body for answer in answers]
+    assert admin.get(person.where).json["username"] in (f"{person.name}0", f"{person.name}1")
+
+
+def test_an_account_that_is_unchanged_is_not_sent_again(stack, person, admin):
+    seen = person.client.get(person.where)
+    again = person.client.get(person.where, headers={"If-None-Match": seen.headers["etag"]})
+    assert again.status == 304 and again.headers["etag"] == seen.headers["etag"] and again.headers["cache-control"] == "no-store"
+    person.another()
+    assert person.client.get(person.where, headers={"If-None-Match": seen.headers["etag"]}).status == 200
+    stack.user("ann").get(person.where, headers={"If-None-Match": "*"}).problem(404)
+
+
+@pytest.mark.parametrize("how", [{}, {"Prefer": "respond-async"}])
+def test_what_ends_the_own_session_takes_the_cookies_away(stack, person, admin, how):
+    other = person.another()
+    ids = [item["id"] for item in person.client.get("/api/auth/sessions").json["items"] if not item["current"]]
+    assert not person.client.call("DELETE", f"/api/auth/sessions/{ids[0]}", headers=how).cookies and not other.alive()
+    own = [item["id"] for item in person.client.get("/api/auth/sessions").json["items"]][0]
+    assert len(person.client.call("DELETE", f"/api/auth/sessions/{own}", headers=how).cookies) == 2
+    person.log_in()
+    other = Person(stack, "oth")
+    assert not admin.call("DELETE", other.where, headers={"If-Match": "*", **how}).cookies
+    answer = person.client.post("/api/commands/erase_user", {"id": person.id}, headers={"If-Match": "*", **how})
+    assert answer.status in (202, 204) and len(answer.cookies) == 2 and all("Max-Age=0" in line for line in answer.cookies)
 
 
 def test_what_is_sealed_is_nowhere_in_the_clear(stack, person):
