@@ -39,6 +39,7 @@ static int prepare(struct sql *db, struct command *command, struct err *err)
         return fail(err, ERR_INTERNAL, "no room for a key");
     if (seal_keys(db, command->arena, &command->target, 1, &command->key, err) != 0)
         return -1;
+    command->prepared = NULL;
     if (command->key == NULL) {
         crypt_random(key, SECRET_SIZE);
         command->key = key;
@@ -58,10 +59,23 @@ static int decide(const void *state, const struct command *command, struct decis
 static int beside(struct sql_batch *batch, const struct command *command, struct err *err)
 {
     (void)err;
-    if (command->prepared != NULL)
+    /* Of two who make the first one, the second takes that of the other. */
+    if (command->prepared != NULL) {
+        sql_batch_add(batch,
+                      "IF EXISTS (SELECT 1 FROM seal_keys WHERE id = ? FOR UPDATE) THEN SIGNAL SQLSTATE '45000' SET "
+                      "MESSAGE_TEXT = 'seal_key'; END IF",
+                      SQL_ARGS(SQL_TEXT(command->target)));
         seal_key_add(batch, command->target, command->key);
+    }
     sql_batch_add(batch, "UPDATE log_head SET names = names + 1 WHERE one = 1", NULL, 0);
     return 0;
+}
+
+static int taken(const char *key, struct err *err)
+{
+    if (strcmp(key, "seal_key") == 0)
+        return fail(err, ERR_TRANSIENT, "another command has made the user's key");
+    return user_taken(key, err);
 }
 
 const struct command_type UPDATE_USER = {
@@ -71,11 +85,12 @@ const struct command_type UPDATE_USER = {
     .fields = FIELDS,
     .field_count = sizeof FIELDS / sizeof FIELDS[0],
     .renames = true,
+    .prepares_anew = true,
     .needs_version = true,
     .check = user_check,
     .prepare = prepare,
     .authorise = user_may_change,
     .decide = decide,
-    .taken = user_taken,
+    .taken = taken,
     .beside = beside,
 };

@@ -285,7 +285,9 @@ static int attempt(struct sql *db, const struct model *model, struct command *co
 {
     struct work work = work_on(db, model, command);
     *outcome = (struct outcome){0};
-    int status = decide(&work, outcome, err);
+    int status = command->type->prepares_anew && command->tries++ > 0 ? command->type->prepare(db, command, err) : 0;
+    if (status == 0)
+        status = decide(&work, outcome, err);
     if (status == 0 && command->respond != NULL)
         status = command->respond(command, outcome, err);
     if (status == 0)

@@ -50,6 +50,7 @@ struct command {
     bool secrets_known;                 /* they are made: see idempotency_prepare */
     const unsigned char *key; /* of a sealed read model, for what is sealed now; NULL: what was derived stays */
     int64_t now;
+    int tries;
     int clashes; /* how often what decide chose was taken (read_model.chosen_key) */
     char new_id[ID_TEXT];
     char event_ids[COMMAND_EVENTS][ID_TEXT];
@@ -79,6 +80,7 @@ struct command_type {
     void (*check)(const struct command *command, struct faults *faults);
     bool secrets;       /* its payload holds passwords, of which no digest is kept that is quick to make */
     bool renames;       /* a user: names that are remembered are to be forgotten (events/known.h) */
+    bool prepares_anew; /* each try does: prepare reads what another command may change before the lock is had */
     bool needs_version; /* the client must name the version that it has seen */
     /*
      * What decide must not do and no transaction should wait for: hashing a password, or reading what is for ever as it
