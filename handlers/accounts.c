@@ -26,9 +26,14 @@ void users_get(struct exchange *exchange)
         http_send_error(exchange->response, exchange->request, &err, NULL);
         return;
     }
+    app_add_etag(exchange, user.version);
+    if (app_not_modified(exchange, user.version)) {
+        http_add_header(exchange->response, "Cache-Control", "no-store");
+        exchange->response->status = 304;
+        return;
+    }
     buf_init(&buf, exchange->arena);
     USERS.json(&buf, &user, &exchange->actor);
-    app_add_etag(exchange, user.version);
     send(exchange, 200, &buf);
 }
 

@@ -421,6 +421,16 @@ static bool tells_anybody(const struct command_type *type)
     return type == &LOG_IN || type == &REGISTER_USER;
 }
 
+/* Whether the session that the request came in is over by the command: then its cookies are good for nothing. */
+static bool ends_session(const struct exchange *exchange, const struct command *command)
+{
+    const struct actor *actor = &exchange->actor;
+    if (actor->session_id == NULL)
+        return false;
+    return (command->type == &ERASE_USER && strcmp(command->target, actor->user_id) == 0) ||
+           (command->type == &REVOKE_SESSION && strcmp(command->aside, actor->session_id) == 0);
+}
+
 bool app_dispatch(struct exchange *exchange, struct command *command)
 {
     struct app *app = app_of(exchange);
@@ -460,5 +470,7 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
         known_names_changed(app->known);
     app_add_position(exchange, app->committed.position);
     send_reply(exchange->response, &app->committed);
+    if (ends_session(exchange, command))
+        http_drop_cookies(exchange->response, exchange->request);
     return true;
 }
