@@ -255,9 +255,9 @@ def test_argon2_is_bounded(stack, limited):
     def flood(number):
         while not over.is_set():
             answers.append(log_in(stack, f"b{number}"))
-            over.wait(0.1)
+            over.wait(0.3)  # it is not our own load that is measured
 
-    threads = [threading.Thread(target=flood, args=[number]) for number in range(48)]
+    threads = [threading.Thread(target=flood, args=[number]) for number in range(32)]
     for thread in threads:
         thread.start()
     reader, most, began = stack.client(), 0, time.monotonic()
