@@ -62,6 +62,7 @@ static const struct option options[] = {
     NUMBER(notifier, heartbeat_s, "15", 1, 3600),
     NUMBER(auth, token_s, "900", 1, 86400),
     NUMBER(auth, session_s, "2592000", 60, 315360000),
+    NUMBER(auth, session_max_s, "15552000", 60, 315360000),
     CHOICE(auth, registration, "open", "open invitation closed"),
     NUMBER(auth, argon2_ops, "2", 1, 64),
     NUMBER(auth, argon2_concurrent, "4", 1, 64),

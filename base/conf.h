@@ -46,6 +46,7 @@ struct conf {
     int64_t notifier_heartbeat_s;
     int64_t auth_token_s;
     int64_t auth_session_s;
+    int64_t auth_session_max_s;
     char auth_registration[CONF_TEXT]; /* «open», «invitation» or «closed» */
     int64_t auth_argon2_ops;
     int64_t auth_argon2_memory;

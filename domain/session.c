@@ -217,8 +217,11 @@ static int use_token(struct sql *db, struct arena *arena, const struct conf *con
         sql_exec(db, "DELETE FROM refresh_tokens WHERE session_id = ? AND used = 1 AND created_at < ?",
                  SQL_ARGS(SQL_TEXT(refreshed->session_id), SQL_TEXT(since)), NULL, err) != 0)
         return -1;
-    return sql_exec(db, "UPDATE sessions SET used_at = ?, expires_at = ? WHERE id = ?",
-                    SQL_ARGS(SQL_TEXT(now), SQL_TEXT(until), SQL_TEXT(refreshed->session_id)), NULL, err);
+    /* A session that goes on and on has an end all the same. */
+    return sql_exec(
+        db, "UPDATE sessions SET used_at = ?, expires_at = LEAST(?, created_at + INTERVAL ? SECOND) WHERE id = ?",
+        SQL_ARGS(SQL_TEXT(now), SQL_TEXT(until), SQL_INT(conf->auth_session_max_s), SQL_TEXT(refreshed->session_id)),
+        NULL, err);
 }
 
 int session_refresh(struct sql *db, struct arena *arena, const struct conf *conf, const char *text,

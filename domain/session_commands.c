@@ -55,7 +55,9 @@ static int begin(struct sql_batch *batch, const struct command *command, struct 
 {
     const struct login *login = command->aside;
     const char *session = command->actor->session_id;
+    const struct conf *conf = command->conf;
     struct sql_arg now = sql_moment(batch, command->now);
+    int64_t life = conf->auth_session_s < conf->auth_session_max_s ? conf->auth_session_s : conf->auth_session_max_s;
     (void)err;
     user_expect_password(batch, command, login->verified);
     if (login->password_hash != NULL)
@@ -64,7 +66,7 @@ static int begin(struct sql_batch *batch, const struct command *command, struct 
     sql_batch_add(
         batch, "INSERT INTO sessions (id, user_id, agent, created_at, used_at, expires_at) VALUES (?, ?, ?, ?, ?, ?)",
         SQL_ARGS(SQL_TEXT(session), SQL_TEXT(command->target), SQL_TEXT(login->agent), now, now,
-                 sql_moment(batch, command->now + command->conf->auth_session_s * 1000000)));
+                 sql_moment(batch, command->now + life * 1000000)));
     sql_batch_add(batch, "INSERT INTO refresh_tokens (hash, session_id, created_at) VALUES (?, ?, ?)",
                   SQL_ARGS(SQL_BYTES(login->refresh, SHA256_SIZE), SQL_TEXT(session), now));
     return 0;

@@ -27,7 +27,7 @@ def limited(stack):
                                                          ("login_account", "login_address", "register_address", "update_account", "update_address")) +
                        f"[auth]\nargon2_concurrent = {lines['argon2_concurrent']}\n"
                        f"argon2_ops = {lines.get('ops', 1)}\nargon2_memory = {lines.get('memory', 8388608)}\n[http]\ntrusted_proxies = {lines['proxies']}\n"
-                       f"insecure_cookies = {lines.get('insecure', 'no')}\n")
+                       f"insecure_cookies = {lines.get('insecure', 'no')}\n[auth]\nsession_max_s = {lines.get('session_max', 15552000)}\n")
         stack.dev("up")
 
     yield set
@@ -163,6 +163,33 @@ def test_no_cookies_over_plain_http(stack, limited):
             fault = answer.problem(422)["errors"][0]
             assert not answer.cookies and "http.trusted_proxies" in fault["detail"] and '"cookies": false' in fault["detail"]
             assert fault["pointer"] in ("/cookies", "")
+
+
+def test_a_session_has_an_end(stack, limited):
+    """However often it is refreshed."""
+    limited()
+    person = Person(stack, "end")
+
+    def refresh():
+        answer = stack.client().post("/api/auth/refresh", {"refresh_token": person.refresh})
+        if answer.status == 200:
+            person.refresh, person.client = answer.json["refresh_token"], stack.client(answer.json["access_token"])
+        return answer
+
+    def left():
+        return int(stack.sql(f"SELECT TIMESTAMPDIFF(SECOND, UTC_TIMESTAMP(), expires_at) FROM sessions WHERE user_id = '{person.id}'")[0][0])
+
+    assert refresh().status == 200 and 2591000 < left() <= 2592000
+    stack.sql(f"UPDATE sessions SET created_at = UTC_TIMESTAMP(6) - INTERVAL 15551000 SECOND WHERE user_id = '{person.id}'")
+    assert refresh().status == 200 and 900 < left() <= 1000
+    stack.sql(f"UPDATE sessions SET created_at = created_at - INTERVAL 1001 SECOND WHERE user_id = '{person.id}'")
+    refresh().problem(401)
+    assert not person.alive()
+    refresh().problem(401)
+    stack.sql(f"DELETE FROM sessions WHERE user_id = '{person.id}'")
+    limited(session_max=100)
+    person.log_in()
+    assert 0 < left() <= 100
 
 
 def test_success_does_not_count(stack, limited):
