@@ -31,7 +31,7 @@ struct command {
     const struct actor *actor;
     const struct conf *conf;
     struct arena *arena;
-    const char *source;   /* where it came from: «http», «courantctl» */
+    const char *source;   /* where it came from: «http», «api_token», «courantctl» */
     const char *trace_id; /* 32 hexadecimal digits, or NULL */
     const char *target;   /* the id of the thing it is about; NULL: a new one, or the payload's id */
     const char

@@ -381,7 +381,7 @@ static bool set_context(struct exchange *exchange, struct command *command)
 {
     command->conf = app_of(exchange)->conf;
     command->arena = exchange->arena;
-    command->source = "http";
+    command->source = exchange->actor.scopes != NULL ? "api_token" : "http";
     command->trace_id = exchange->request->trace_id;
     if (command->request.data == NULL)
         command->request = exchange->request->body;

@@ -211,6 +211,11 @@ def test_api_tokens(stack, person, admin):
     assert writer.get("/api/auth").json["permissions"] == ["article_edit_any"]
     wrote = writer.article("By a token")
     assert wrote.json["author"]["id"] == person.id
+    marks = json.loads(stack.sql(f"SELECT metadata FROM events WHERE position = {wrote.position}")[0][0])
+    assert marks["source"] == "api_token" and marks["user_id"] == person.id
+    assert marks["session_id"] in [item["id"] for item in person.client.get(where).json["items"] if item["name"] == "w"]
+    own = person.client.article("By a session")
+    assert json.loads(stack.sql(f"SELECT metadata FROM events WHERE position = {own.position}")[0][0])["source"] == "http"
     for method, path, body in ("POST", where, {"name": "x", "scopes": ["read"]}), ("GET", where, None), ("GET", "/api/auth/sessions", None), \
             ("POST", "/api/auth/logout", None), ("DELETE", person.where, None), \
             ("PUT", person.where + "/password", {"password": "long enough", "current_password": person.password}), \
