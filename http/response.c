@@ -15,7 +15,7 @@ void http_response_init(struct http_response *response, struct arena *arena)
 void http_add_header(struct http_response *response, const char *name, const char *value)
 {
     for (const char *at = value; *at != '\0'; at++)
-        if ((unsigned char)*at < 0x20 || *at == 0x7f)
+        if ((unsigned char)*at < 0x20 || (unsigned char)*at >= 0x7f)
             return;
     buf_printf(&response->headers, "%s: %s\r\n", name, value);
 }

@@ -17,8 +17,8 @@ def request(method, path, headers, length):
     pairs = {"REQUEST_METHOD": method, "REQUEST_URI": path, "CONTENT_LENGTH": str(length),
              **{("" if name == "Content-Type" else "HTTP_") + name.upper().replace("-", "_"): value
                 for name, value in headers.items()}}
-    params = b"".join(bytes([len(name)]) + (len(value) | 0x80000000).to_bytes(4, "big") + name.encode() + value.encode()
-                      for name, value in pairs.items())
+    raw = [(name.encode(), value.encode()) for name, value in pairs.items()]
+    params = b"".join(bytes([len(name)]) + (len(value) | 0x80000000).to_bytes(4, "big") + name + value for name, value in raw)
     return record(BEGIN, b"\0\1\0\0\0\0\0\0") + record(PARAMS, params) + record(PARAMS)
 
 

@@ -1,16 +1,21 @@
 """What a stranger can make of names and headers: nothing that reaches a terminal, a header or a log line as it is."""
 
 import fcntl
+import json
 import os
 import pty
 import signal
+import socket
 import subprocess
 import termios
+import time
 
 import pytest
 
-from courant import until
+import fastcgi
+from courant import Stream, until
 from test_4_accounts import Person
+from test_4_keys import own_id
 
 UNSEEN = ["\x1b[2J", "\x07", "\x7f", "\u009b31m", "\u202e", "\u2066", "\u200b", "\u00ad", "\u2028", "\u2029", "\ufeff", "\u3164", "\U000e0041"]
 
@@ -115,3 +120,109 @@ def test_courantctl_overwrites_what_it_frees(stack):
     finally:
         running.terminate()
         running.wait(20)
+
+
+@pytest.fixture
+def open_to_all(stack):
+    """Every origin may call, every proxy is believed, and all is logged: as much as ever comes back of what was sent."""
+    path = os.path.join(stack.dir, "courant.local.conf")
+    before = open(path).read()
+    with open(path, "w") as file:
+        file.write(before + "[http]\norigins = *\ntrusted_proxies = 127.0.0.1\n[log]\nlevel = debug\n")
+    stack.dev("up")
+    yield
+    with open(path, "w") as file:
+        file.write(before)
+    stack.dev("up")
+
+
+def ask(stack, method, target, headers, body=b""):
+    """The head of an answer to what no web server would let through, byte for byte."""
+    path = f"{os.path.dirname(stack.env['COURANT_DB_SOCKET'])}/fcgi.sock"
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(30)
+        connection.connect(path)
+        connection.sendall(fastcgi.request(method, target, headers, len(body)) + (fastcgi.record(fastcgi.STDIN, body) if body else b"") +
+                           fastcgi.record(fastcgi.STDIN))
+        return fastcgi.Client.read(connection.makefile("rb")).partition(b"\r\n\r\n")[0]
+
+
+@pytest.mark.parametrize("evil", ["x\r\nSet-Cookie: evil=1", "x\nEvil: 1", "x\x1b[31m", "x\u009b31m", "x\u2028y", "x\u202ey", "x\x7f"])
+def test_nothing_comes_back_as_it_is(stack, open_to_all, evil):
+    log = f"{stack.dir}/log/fcgi.log"
+    size = os.path.getsize(log)
+    headers = {name: evil for name in ("Origin", "User-Agent", "X-Forwarded-For", "X-Forwarded-Proto", "Host", "Cookie", "Referer", "traceparent",
+                                       "Idempotency-Key", "If-None-Match", "If-Match", "Prefer", "Accept", "Access-Control-Request-Method")}
+    typed = {"Content-Type": "application/json", "Origin": evil, "User-Agent": evil, "X-Forwarded-For": evil}
+    body = json.dumps({"username": evil, "email": f"{evil}@example.org", "password": evil + "long enough"}).encode()
+    heads = [ask(stack, "GET", "/api/articles?limit=1", {"Origin": evil}), ask(stack, "GET", "/api/articles", headers),
+             ask(stack, "GET", f"/api/articles?q={evil}&limit=1", headers), ask(stack, "GET", f"/{evil}", headers),
+             ask(stack, "OPTIONS", "/api/articles", headers), ask(stack, "GET", "/feed.atom", headers),
+             ask(stack, "POST", "/api/users", typed, body), ask(stack, "POST", "/api/auth/login", typed, body),
+             ask(stack, "POST", "/api/auth/login", {**typed, "Content-Type": evil, "Content-Encoding": evil}, body),
+             ask(stack, "POST", f"/api/commands/{evil}", typed, body), ask(stack, evil, "/api/articles", headers)]
+    for head in heads:
+        lines = head.split(b"\r\n")
+        assert all(byte in range(0x20, 0x7f) for line in lines for byte in line), head
+        assert not any(line.lower().startswith((b"set-cookie: evil", b"evil")) for line in lines), head
+    stack.client().get("/livez")
+    with open(log, "rb") as file:
+        file.seek(size)
+        logged = file.read()
+    text = logged.decode()
+    assert not any(ord(character) < 0x20 and character != "\n" or character in "\x7f\u009b\u2028\u202e" for character in text), text
+    assert all(line[:4] == "2026"[:2] + line[2:4] and line[2:4].isdigit() for line in text.splitlines()), text
+
+
+def test_a_long_password_in_each_place(stack, person):
+    for name in "password", "current_password":
+        for length, status in (257, 422), (100000, 422), (10**6, 413):
+            body = {"password": "long enough", "current_password": person.password, name: "x" * length}
+            began = time.monotonic()
+            assert person.client.call("PUT", person.where + "/password", body).status == status
+            assert time.monotonic() - began < 2 * stack.slow, "as if it were hashed"
+    assert person.alive() and stack.log_in(person.name, person.password).status == 200
+
+
+@pytest.mark.parametrize("headers", [{}, {"Origin": "http://evil.example"}, {"Origin": "https://127.0.0.1"}, {"Sec-Fetch-Site": "cross-site"},
+                                     {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Site": "none"}, {"Origin": "null"}])
+def test_another_site_does_nothing_with_cookies(stack, headers):
+    person = Person(stack, "csr")
+    login = stack.client().post("/api/auth/login", {"username": person.name, "password": person.password})
+    cookies = "; ".join(line.split(";")[0] for line in login.cookies)
+    client, head = stack.client(), stack.head
+    for method, path, body in (("POST", "/api/auth/logout", None), ("POST", "/api/auth/refresh", None), ("DELETE", person.where, None),
+                               ("PUT", person.where + "/password", {"password": "another password", "current_password": person.password}),
+                               ("PUT", person.where, {"username": "xx", "email": "x@y"}), ("DELETE", f"/api/auth/sessions/{own_id(person)}", None),
+                               ("POST", "/api/auth/tokens", {"name": "n", "scopes": ["read"]}), ("POST", "/api/auth/invitations", {}),
+                               ("POST", "/api/commands/erase_user", {"id": person.id})):
+        client.call(method, path, body, headers={"Cookie": cookies, "If-Match": "*", **headers}).problem(403)
+    assert stack.head == head and person.alive()
+    assert client.post("/api/auth/logout", headers={"Cookie": cookies, "Sec-Fetch-Site": "same-origin"}).status == 204
+
+
+@pytest.mark.parametrize("args, reopened", [
+    (lambda person: ["user", "revoke", person.name, "audit_read"], 403), (lambda person: ["session", "revoke", own_id(person)], 401),
+    (lambda person: ["user", "passwd", person.name], 401), (lambda person: ["user", "erase", person.name], 401)])
+def test_what_an_operator_takes_away_is_gone_from_open_streams(stack, admin, args, reopened):
+    """Before anything later is sent, on a stream that shows all there is."""
+    person = Person(stack, "ope")
+    permissions = {"permissions": ["audit_read"]}
+    assert admin.call("PUT", person.where + "/permissions", permissions, headers={"If-Match": "*"}).status == 200
+    # That would end streams too, which the notifier may hear of after they have begun.
+    follower, known = Stream(stack, "/events", token=admin.token), admin.article("Known")
+    follower.wait_for(known.position)
+    follower.close()
+    streams = [Stream(stack, "/events?topic=all", token=person.client.token) for _ in range(4)]
+    draft = admin.article("Seen", publish=False)
+    for stream in streams:
+        stream.wait_for(draft.position)
+    command = args(person)
+    done = stack.ctl(*command)
+    assert done.returncode == 0, done.stderr
+    after = [admin.article(f"Unseen {number}", publish=False).json["id"] for number in range(5)]
+    for stream in streams:
+        assert stream.ended.wait(5), command
+        seen = {event.get("stream") for _, _, event in stream.events}
+        assert f"article-{draft.json['id']}" in seen and not seen & {f"article-{id}" for id in after}
+    person.client.get("/events?topic=all").problem(reopened)
