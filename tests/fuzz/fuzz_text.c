@@ -1,9 +1,10 @@
-/* Fuzzing what is made of an author's text: HTML, slugs, words, diffs. */
+/* Fuzzing what is made of an author's text: HTML, slugs, words, diffs, and what of it shows. */
 #include "tests/fuzz/fuzz.h"
 
 #include "base/diff.h"
 #include "base/json.h"
 #include "base/markdown.h"
+#include "base/shown.h"
 #include "base/slug.h"
 #include "base/words.h"
 
@@ -140,6 +141,26 @@ static void check_diff(struct arena *arena, struct str text)
     demand(same || strncmp(diff.data, "--- v1\n+++ v2\n@@ ", 17) == 0, "a diff begins otherwise: %.60s", diff.data);
 }
 
+/* Of any bytes: what was escaped or masked shows, and what shows is left as it is. */
+static void check_shown(struct arena *arena, struct str text)
+{
+    struct buf buf;
+    buf_init(&buf, arena);
+    shown_escape(&buf, text);
+    if (buf.failed)
+        return;
+    demand(shown_whole(buf_str(&buf)), "what was escaped does not show");
+    bool same = buf.len == text.len && (text.len == 0 || memcmp(buf.data, text.data, text.len) == 0);
+    demand(same == shown_whole(text), "a text that %s was %s", same ? "does not show" : "shows",
+           same ? "kept" : "changed");
+    demand(!shown_name(text) || same, "a name does not show");
+    char *line = arena_copy(arena, text.data, text.len);
+    if (line == NULL)
+        return;
+    shown_mask(line);
+    demand(shown_whole(str_of(line)), "what was masked does not show");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct arena *arena;
@@ -151,6 +172,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     memcpy(text, data, size);
     text[size] = '\0';
+    check_shown(arena, (struct str){text, size});
     if (!utf8_valid(text, size))
         for (size_t i = 0; i < size; i++)
             text[i] = (char)(text[i] & 0x7f);
