@@ -166,7 +166,6 @@ enum { FORMS_COUNT = sizeof FORMS / sizeof *FORMS };
 
 static const char *const TYPES[VALUES] = {ASCII("36"),
                                           ASCII("36"),
-                                          WIDE("40"),
                                           "VARCHAR(9) CHARACTER SET ascii",
                                           WIDE("200"),
                                           WIDE("200"),
