@@ -67,21 +67,26 @@ static void send_list(struct exchange *exchange,
     send(exchange, 200, &buf);
 }
 
-static int list_sessions(struct exchange *exchange, struct part *part, struct buf *buf, struct err *err)
-{
-    const struct actor *actor = &exchange->actor;
-    return session_list(app_of(exchange)->db, actor->user_id, actor->session_id, part, buf, err);
-}
-
-/* The actor's own, or of whom the query names, for user_admin. */
-static int list_tokens(struct exchange *exchange, struct part *part, struct buf *buf, struct err *err)
+/* The actor's own, or of whom the query names, for user_admin. NULL: there is no such user for this reader. */
+static const char *whose(struct exchange *exchange, struct err *err)
 {
     struct user user;
-    struct sql *db = app_of(exchange)->db;
     const char *id = http_query(exchange->request, "user");
-    if (id != NULL && user_find_id(db, exchange->arena, id, &exchange->actor, &user, err) != 0)
-        return -1;
-    return token_list(db, id != NULL ? id : exchange->actor.user_id, part, buf, err);
+    if (id != NULL && user_find_id(app_of(exchange)->db, exchange->arena, id, &exchange->actor, &user, err) != 0)
+        return NULL;
+    return id != NULL ? id : exchange->actor.user_id;
+}
+
+static int list_sessions(struct exchange *exchange, struct part *part, struct buf *buf, struct err *err)
+{
+    const char *id = whose(exchange, err);
+    return id != NULL ? session_list(app_of(exchange)->db, id, exchange->actor.session_id, part, buf, err) : -1;
+}
+
+static int list_tokens(struct exchange *exchange, struct part *part, struct buf *buf, struct err *err)
+{
+    const char *id = whose(exchange, err);
+    return id != NULL ? token_list(app_of(exchange)->db, id, part, buf, err) : -1;
 }
 
 static int list_invitations(struct exchange *exchange, struct part *part, struct buf *buf, struct err *err)
@@ -115,12 +120,14 @@ static bool dispatch_own(struct exchange *exchange, const struct command_type *t
     return app_dispatch(exchange, &command);
 }
 
-static void add_end(struct buf *buf, struct json_object *payload, int64_t standard)
+/* As it was stored: from the moment of the command. */
+static void add_end(const struct exchange *exchange, struct buf *buf, struct json_object *payload, int64_t standard)
 {
+    int64_t now = app_of(exchange)->committed.events[0].recorded_at;
     struct json_object *life = json_object_object_get(payload, "expires_in");
     int64_t seconds = life != NULL ? json_object_get_int64(life) : standard;
     buf_puts(buf, ",\"expires_at\":");
-    buf_moment(buf, seconds > 0 ? clock_now() + seconds * 1000000 : INT64_MIN);
+    buf_moment(buf, seconds > 0 ? now + seconds * 1000000 : INT64_MIN);
     buf_puts(buf, "}");
 }
 
@@ -135,7 +142,7 @@ static void send_token(struct exchange *exchange, struct json_object *payload, c
     buf_json(&buf, name.data, name.len);
     buf_printf(&buf, ",\"scopes\":%s",
                json_object_to_json_string_ext(json_object_object_get(payload, "scopes"), JSON_C_TO_STRING_PLAIN));
-    add_end(&buf, payload, 0);
+    add_end(exchange, &buf, payload, 0);
     send(exchange, 201, &buf);
 }
 
@@ -192,7 +199,7 @@ void invitations_create(struct exchange *exchange)
     if (dispatch_own(exchange, &CREATE_INVITATION, payload, hash)) {
         buf_init(&buf, exchange->arena);
         buf_printf(&buf, "{\"id\":\"%s\",\"invitation\":\"%s\"", app_of(exchange)->committed.events[0].id, invitation);
-        add_end(&buf, payload, INVITATION_S);
+        add_end(exchange, &buf, payload, INVITATION_S);
         send(exchange, 201, &buf);
     }
     crypt_wipe(invitation, sizeof invitation);

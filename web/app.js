@@ -101,6 +101,7 @@ async function refresh(id) {
     if (error.status !== 404 && error.status !== 410) throw error;
     shown.get(id)?.remove();
     shown.delete(id);
+    $('#empty').hidden = shown.size > 0 || older !== null;
   }
 }
 

@@ -56,7 +56,7 @@ class Line {
   readers = new Set(); state = 'connecting';
   #topics = []; #position = null; #known = 0; // known: the highest position that was ever seen
   #turn = new AbortController(); #skip = null; #again = false; #running = false; #opened = 0; #heard = 0;
-  #retry = 2000; #failures = 0; #pause = 0; #asked = false; #expired = false; #lived = false; #detail = ''; refreshed = () => {};
+  #retry = 2000; #failures = 0; #pause = 0; #asked = false; #expired = false; #lived = false; #refused = false; #detail = ''; refreshed = () => {};
   #latest = new Map(); #gap = null; // the last event of each stream; the position before which versions are missing
   constructor(hub, key, own) { Object.assign(this, { hub, key, own }); } // own: of one set of topics; all that comes is for all
 
@@ -95,7 +95,7 @@ class Line {
         this.#asked = !this.#expired;
         const over = await this.#refresh();
         // What was somebody's stream does not go on as anybody's: whether to follow as such, the page decides.
-        if (over && this.#lived) return this.hub.end(this, { status: 401, detail: 'The session is over.' });
+        if (over && this.#lived && (this.#expired || this.#refused)) return this.hub.end(this, { status: 401, detail: 'The session is over.' });
         if (!this.#expired) continue;
       } else if ([401, 403, 414, 422].includes(status)) return this.hub.refuse(this, { status, detail: this.#detail });
       this.#say('waiting');
@@ -122,6 +122,8 @@ class Line {
     try {
       const response = await fetch(`${readers[0].url}?${query.join('&')}`, { signal: turn.signal, cache: 'no-store', headers: { Accept: 'text/event-stream' } });
       if (response.status !== 200) {
+        // What was sent is no good; without that word nothing was sent, and a topic needs it.
+        this.#refused = /invalid_token/.test(response.headers.get('WWW-Authenticate') ?? '');
         this.#pause = 1000 * Number(response.headers.get('Retry-After')) || 0;
         this.#detail = await response.json().then((problem) => problem.detail, () => '');
         return response.status;

@@ -80,7 +80,7 @@ const server = http.createServer((request, response) => {
     proxy.asked.push(stream.url.searchParams);
     const status = proxy.answer?.(stream.url.searchParams);
     if (status !== undefined) {
-      response.writeHead(status, { 'Content-Type': 'application/problem+json' });
+      response.writeHead(status, { 'Content-Type': 'application/problem+json', ...(proxy.over && { 'WWW-Authenticate': 'Bearer realm="courant", error="invalid_token"' }) });
       return response.end(JSON.stringify({ status, detail: `The proxy says ${status}.` }));
     }
     if (proxy.everything) {
@@ -356,6 +356,26 @@ const tests = {
       await follow(pages[1], 'articles', {}, 'second');
       await until('live', async () => (await status(pages[1], 'second')) === 'live');
       assert.equal(proxy.refreshes, 2);
+      // The same where the connection broke meanwhile, and what was sent with the next one is no good.
+      proxy.answer = () => 401;
+      cut();
+      await until('it is told', async () => (await status(pages[1], 'second')) === 'denied');
+      assert.equal(proxy.refreshes, 3);
+    });
+  },
+
+  async 'nobody\'s stream outlives what nobody may follow'() {
+    await inContext([], async (open) => {
+      const after = await now();
+      const pages = [await open(), await open()];
+      await follow(pages[0], 'articles', { after });
+      await live(pages.slice(0, 1));
+      await follow(pages[1], 'all', { after });
+      await until('it is told', async () => (await status(pages[1])) === 'denied');
+      assert.deepEqual((await told(pages[1])).other, [['denied', 401]]);
+      const { position } = await write();
+      await reach(pages[0], position);
+      assert.deepEqual([(await told(pages[0])).other, await status(pages[0])], [[], 'live']);
     });
   },
 
