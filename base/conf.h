@@ -67,6 +67,9 @@ struct conf {
     char features_accounts[CONF_TEXT];
     char log_level[CONF_TEXT];
 
+    /* For the program to set: how long an answer of the database may take. 0: as long as a request may wait. */
+    unsigned database_reply_s;
+
     struct networks proxies;           /* those of http_trusted_proxies */
     struct networks notifier_networks; /* and those of notifier_trusted_proxies */
 

@@ -12,7 +12,7 @@
 #define COURANT_VERSION "unknown"
 #endif
 
-enum { ARENA_LIMIT = 512 * 1024 * 1024 };
+enum { ARENA_LIMIT = 512 * 1024 * 1024, REPLY_S = 86400 };
 
 static const struct {
     const char *name, *arguments, *summary;
@@ -85,11 +85,14 @@ static int run(const char *config, int argc, char **argv, int (*command)(struct 
 {
     struct ctl ctl = {.arena = arena_new(ARENA_LIMIT)};
     struct err err;
-    int status;
+    int status = -1;
     if (ctl.arena == NULL)
         fail(&err, ERR_UNAVAILABLE, "no memory");
-    if (ctl.arena == NULL || crypt_init(&err) != 0 || conf_load(&ctl.conf, config, "courantctl", &err) != 0 ||
-        sql_open(&ctl.db, &ctl.conf, &err) != 0)
+    else if (crypt_init(&err) == 0)
+        status = conf_load(&ctl.conf, config, "courantctl", &err);
+    /* The commit of a large import, or an index, takes minutes; whoever waits for it can end it. */
+    ctl.conf.database_reply_s = REPLY_S;
+    if (status != 0 || sql_open(&ctl.db, &ctl.conf, &err) != 0)
         status = ctl_error(&err);
     else
         status = command(&ctl, argc, argv);

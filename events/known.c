@@ -2,7 +2,6 @@
 #include "events/known.h"
 
 #include "base/clock.h"
-#include "events/eventlog.h"
 
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -45,27 +44,35 @@ int64_t known_now(const struct known *known)
     return known != NULL ? atomic_load(&known->position) : -1;
 }
 
+int known_ask(struct known *known, struct sql *db, struct arena *arena, struct log_head *head, struct err *err)
+{
+    int64_t now = clock_steady();
+    long long before = known != NULL ? atomic_load(&known->position) : -1;
+    if (eventlog_head(db, arena, head, err) != 0)
+        return -1;
+    if (known == NULL)
+        return 0;
+    atomic_store(&known->names, head->names);
+    /* Lower than what was known: the database was restored from a copy. */
+    if (head->position >= before)
+        known_raise(known, head->position);
+    else
+        atomic_compare_exchange_strong(&known->position, &before, head->position);
+    atomic_store(&known->asked, now);
+    return 0;
+}
+
 int known_position(struct known *known, struct sql *db, struct arena *arena, int64_t *position, struct err *err)
 {
     struct log_head head;
-    int64_t now = clock_steady();
     long long before = known != NULL ? atomic_load(&known->position) : -1;
-    if (known != NULL && before >= 0 && now - atomic_load(&known->asked) < KNOWN_US) {
+    if (known != NULL && before >= 0 && clock_steady() - atomic_load(&known->asked) < KNOWN_US) {
         *position = before;
         return 0;
     }
-    if (eventlog_head(db, arena, &head, err) != 0)
+    if (known_ask(known, db, arena, &head, err) != 0)
         return -1;
     *position = head.position;
-    if (known == NULL)
-        return 0;
-    atomic_store(&known->names, head.names);
-    /* Lower than what was known: the database was restored from a copy. */
-    if (head.position >= before)
-        known_raise(known, head.position);
-    else
-        atomic_compare_exchange_strong(&known->position, &before, head.position);
-    atomic_store(&known->asked, now);
     return 0;
 }
 

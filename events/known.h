@@ -9,7 +9,7 @@
 #ifndef COURANT_EVENTS_KNOWN_H
 #define COURANT_EVENTS_KNOWN_H
 
-#include "sql/db.h"
+#include "events/eventlog.h"
 
 struct known;
 
@@ -30,6 +30,9 @@ int64_t known_now(const struct known *known);
  * behind what the pool has committed. Asks the database where known is NULL or too old.
  */
 int known_position(struct known *known, struct sql *db, struct arena *arena, int64_t *position, struct err *err);
+
+/* Asks the database in any case, so that all of the pool knows; known may be NULL. */
+int known_ask(struct known *known, struct sql *db, struct arena *arena, struct log_head *head, struct err *err);
 
 /* A number that is another one whenever a user's name may be: those who remember names forget them then. */
 int64_t known_names(const struct known *known);

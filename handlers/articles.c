@@ -49,6 +49,73 @@ static bool when_of(struct exchange *exchange, int64_t *version, int64_t *moment
     return app_query_fits(exchange, &faults);
 }
 
+/* An answer that may be remembered, from before it is read. */
+struct keeping {
+    const char *key; /* NULL: it is not to be */
+    struct log_head head;
+    size_t headers; /* those that were there before */
+};
+
+/* What else than the target an answer to nobody in particular depends on. */
+static const char *key_of(const struct exchange *exchange)
+{
+    const struct app *app = app_of(exchange);
+    const char *match = http_header(exchange->request, "if-none-match");
+    if (app->pages == NULL || exchange->actor.user_id != NULL || strcmp(app->conf->features_articles, "direct") == 0)
+        return NULL;
+    return match != NULL ? arena_printf(exchange->arena, "%s\n%s", exchange->request->target, match)
+                         : exchange->request->target;
+}
+
+/* 1 it is answered, by what was remembered; 0 it is to be read; -1 the log cannot be asked. */
+static int recall(struct exchange *exchange, struct keeping *keeping, struct err *err)
+{
+    struct app *app = app_of(exchange);
+    const char *key = key_of(exchange);
+    *keeping = (struct keeping){.headers = exchange->response->headers.len};
+    if (key == NULL || !pages_worth(app->pages, key))
+        return 0;
+    /* What is read after it, names too, is no older than it. */
+    if (known_ask(app->known, app->db, exchange->arena, &keeping->head, err) != 0)
+        return -1;
+    keeping->key = key;
+    return pages_find(app->pages, key, &keeping->head, exchange->response);
+}
+
+static void remember(const struct exchange *exchange, const struct keeping *keeping)
+{
+    const struct http_response *response = exchange->response;
+    if (keeping->key != NULL && (response->status == 200 || response->status == 304))
+        pages_keep(app_of(exchange)->pages, keeping->key, &keeping->head, response, keeping->headers);
+}
+
+/* As it is now. */
+static int get(struct exchange *exchange, struct article_view *view, struct err *err)
+{
+    struct keeping keeping;
+    const struct reading reading = app_reading(exchange);
+    int status = recall(exchange, &keeping, err);
+    if (status == 0) {
+        status = article_find(&reading, exchange->id, app_known_version(exchange), view, err);
+        app_add_position(exchange, view->position);
+        if (status == 0)
+            send_view(exchange, view);
+        remember(exchange, &keeping);
+    }
+    return status < 0 ? -1 : 0;
+}
+
+static int get_as_of(struct exchange *exchange, int64_t version, int64_t moment, struct article_view *view,
+                     struct err *err)
+{
+    const struct reading reading = app_reading(exchange);
+    int status = article_find_as_of(&reading, exchange->id, version, moment, view, err);
+    app_add_position(exchange, view->position);
+    if (status == 0)
+        send_view(exchange, view);
+    return status;
+}
+
 void articles_get(struct exchange *exchange)
 {
     struct article_view view = {.position = -1};
@@ -57,14 +124,8 @@ void articles_get(struct exchange *exchange)
     if (!when_of(exchange, &version, &moment) || !app_database(exchange))
         return;
     bool now = version == INT64_MAX && moment == INT64_MAX;
-    const struct reading reading = app_reading(exchange);
-    int status = now ? article_find(&reading, exchange->id, app_known_version(exchange), &view, &err)
-                     : article_find_as_of(&reading, exchange->id, version, moment, &view, &err);
-    app_add_position(exchange, view.position);
-    if (status != 0)
+    if ((now ? get(exchange, &view, &err) : get_as_of(exchange, version, moment, &view, &err)) != 0)
         http_send_error(exchange->response, exchange->request, &err, NULL);
-    else
-        send_view(exchange, &view);
 }
 
 enum { TAG_MOST = 40, SEARCH_MOST = 200 };
@@ -118,46 +179,18 @@ static void send_page(struct exchange *exchange, const struct article_page *page
     http_send_json(exchange->response, 200, buf_str(&buf));
 }
 
-/* Whether the answer may be remembered: it shows what anybody sees, and follows the log. */
-static bool may_keep(const struct exchange *exchange)
-{
-    const struct app *app = app_of(exchange);
-    return app->pages != NULL && exchange->actor.user_id == NULL && strcmp(app->conf->features_articles, "direct") != 0;
-}
-
-static bool send_kept(struct exchange *exchange, const struct log_head *head)
-{
-    struct str headers, body;
-    if (!pages_find(app_of(exchange)->pages, exchange->request->target, head, &headers, &body))
-        return false;
-    exchange->response->status = 200;
-    exchange->response->body = body;
-    buf_add(&exchange->response->headers, headers.data, headers.len);
-    app_add_position(exchange, head->position);
-    return true;
-}
-
 static int list(struct exchange *exchange, const struct article_filter *filter, struct err *err)
 {
-    struct app *app = app_of(exchange);
     struct article_page page;
-    struct log_head head;
+    struct keeping keeping;
     const struct reading reading = app_reading(exchange);
-    const struct buf *headers = &exchange->response->headers;
-    bool keeps = may_keep(exchange);
-    if (keeps && eventlog_head(app->db, exchange->arena, &head, err) != 0)
-        return -1;
-    if (keeps && send_kept(exchange, &head))
-        return 0;
-    if (article_list(&reading, filter, &page, err) != 0)
-        return -1;
-    size_t before = headers->len;
-    app_add_position(exchange, page.position);
-    send_page(exchange, &page);
-    if (keeps && !headers->failed)
-        pages_keep(app->pages, exchange->request->target, &head,
-                   (struct str){headers->data + before, headers->len - before}, exchange->response->body);
-    return 0;
+    int status = recall(exchange, &keeping, err);
+    if (status == 0 && (status = article_list(&reading, filter, &page, err)) == 0) {
+        app_add_position(exchange, page.position);
+        send_page(exchange, &page);
+        remember(exchange, &keeping);
+    }
+    return status < 0 ? -1 : 0;
 }
 
 void articles_list(struct exchange *exchange)

@@ -1,20 +1,23 @@
-/* Lists that are remembered. See pages.h. */
+/* Answers that are remembered. See pages.h. */
 #include "handlers/pages.h"
+
+#include "base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 struct page {
-    char *text; /* target, a NUL, headers, body; NULL: none */
-    size_t target, headers, body;
+    uint64_t seen; /* of the key that was asked for last at this place; 0: none */
+    char *text;    /* key, a NUL, headers, body; NULL: it was only seen */
+    size_t key, headers, body;
+    int status;
     struct log_head head;
-    uint64_t used;
 };
 
 struct pages {
-    struct page all[PAGES];
+    struct page all[PAGES]; /* each key has one place, which it shares */
     size_t bytes;
-    uint64_t clock;
+    int64_t rest_until; /* clock_steady */
 };
 
 struct pages *pages_new(void)
@@ -22,79 +25,98 @@ struct pages *pages_new(void)
     return calloc(1, sizeof(struct pages));
 }
 
-static size_t size_of(const struct page *page)
-{
-    return page->text != NULL ? page->target + 1 + page->headers + page->body : 0;
-}
-
 static void forget(struct pages *pages, struct page *page)
 {
-    pages->bytes -= size_of(page);
+    if (page->text != NULL)
+        pages->bytes -= page->key + 1 + page->headers + page->body;
     free(page->text);
-    *page = (struct page){0};
+    *page = (struct page){.seen = page->seen};
+}
+
+static void forget_all(struct pages *pages)
+{
+    for (size_t i = 0; i < PAGES; i++)
+        forget(pages, &pages->all[i]);
 }
 
 void pages_free(struct pages **pages)
 {
-    for (size_t i = 0; *pages != NULL && i < PAGES; i++)
-        forget(*pages, &(*pages)->all[i]);
+    if (*pages != NULL)
+        forget_all(*pages);
     free(*pages);
     *pages = NULL;
 }
 
-/* The page of this target, or NULL. */
-static struct page *page_of(struct pages *pages, const char *target)
+/* FNV-1a, never 0. */
+static uint64_t hash_of(const char *key)
 {
-    for (size_t i = 0; i < PAGES; i++)
-        if (pages->all[i].text != NULL && strcmp(pages->all[i].text, target) == 0)
-            return &pages->all[i];
-    return NULL;
+    uint64_t hash = 14695981039346656037U;
+    for (; *key != '\0'; key++)
+        hash = (hash ^ (unsigned char)*key) * 1099511628211U;
+    return hash | 1;
 }
 
-static struct page *least_used(struct pages *pages)
+static struct page *place_of(struct pages *pages, uint64_t hash)
 {
-    struct page *found = pages->all;
-    for (size_t i = 1; i < PAGES; i++)
-        if (pages->all[i].used < found->used)
-            found = &pages->all[i];
-    return found;
+    return &pages->all[(hash >> 32) % PAGES];
 }
 
-bool pages_find(struct pages *pages, const char *target, const struct log_head *head, struct str *headers,
-                struct str *body)
+bool pages_worth(struct pages *pages, const char *key)
 {
-    struct page *page = page_of(pages, target);
-    if (page == NULL)
+    uint64_t hash = hash_of(key);
+    struct page *page = place_of(pages, hash);
+    if (clock_steady() < pages->rest_until)
+        return false;
+    if (page->seen == hash)
+        return true;
+    forget(pages, page);
+    page->seen = hash;
+    return false;
+}
+
+bool pages_find(struct pages *pages, const char *key, const struct log_head *head, struct http_response *response)
+{
+    const struct page *page = place_of(pages, hash_of(key));
+    if (page->text == NULL || strcmp(page->text, key) != 0)
         return false;
     if (page->head.position != head->position || page->head.names != head->names ||
         memcmp(page->head.hash, head->hash, SHA256_SIZE) != 0) {
-        forget(pages, page);
+        forget_all(pages);
+        pages->rest_until = clock_steady() + PAGES_REST_US;
         return false;
     }
-    page->used = ++pages->clock;
-    *headers = (struct str){page->text + page->target + 1, page->headers};
-    *body = (struct str){headers->data + headers->len, page->body};
+    const char *headers = page->text + page->key + 1;
+    response->status = page->status;
+    response->body = (struct str){headers + page->headers, page->body};
+    response->position = head->position;
+    buf_add(&response->headers, headers, page->headers);
     return true;
 }
 
-void pages_keep(struct pages *pages, const char *target, const struct log_head *head, struct str headers,
-                struct str body)
+void pages_keep(struct pages *pages, const char *key, const struct log_head *head, const struct http_response *response,
+                size_t headers)
 {
-    struct page *page = page_of(pages, target);
-    struct page made = {.target = strlen(target), .headers = headers.len, .body = body.len, .head = *head};
-    size_t size = made.target + 1 + headers.len + body.len;
-    if (page != NULL)
-        forget(pages, page);
-    if (size > PAGES_BYTES / 4 || (made.text = malloc(size)) == NULL)
+    uint64_t hash = hash_of(key);
+    struct page *page = place_of(pages, hash);
+    struct page made = {.seen = hash,
+                        .key = strlen(key),
+                        .headers = response->headers.len - headers,
+                        .body = response->body.len,
+                        .status = response->status,
+                        .head = *head};
+    size_t size = made.key + 1 + made.headers + made.body;
+    forget(pages, page);
+    if (size > PAGES_BYTES / 16 || response->headers.failed)
         return;
-    memcpy(made.text, target, made.target + 1);
-    memcpy(made.text + made.target + 1, headers.data, headers.len);
-    memcpy(made.text + made.target + 1 + headers.len, body.data, body.len);
-    made.used = ++pages->clock;
-    do {
-        page = least_used(pages);
-        forget(pages, page);
-    } while (pages->bytes + size > PAGES_BYTES);
+    if (pages->bytes + size > PAGES_BYTES)
+        forget_all(pages);
+    made.text = malloc(size);
+    if (made.text == NULL)
+        return;
+    memcpy(made.text, key, made.key + 1);
+    memcpy(made.text + made.key + 1, response->headers.data + headers, made.headers);
+    if (made.body > 0)
+        memcpy(made.text + made.key + 1 + made.headers, response->body.data, made.body);
     *page = made;
     pages->bytes += size;
 }

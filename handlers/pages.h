@@ -1,17 +1,20 @@
 /*
- * Lists that a worker remembers: whole answers to those who show no credentials, each with what the log was when it was
- * read. They are given again for as long as the log is that, so who reads a page by it reads what the tables hold; an
- * event of any kind makes another log, and so does a name that was changed.
+ * Answers that a worker remembers: to reads of what anybody sees, each with what the log was when it was read. They are
+ * given again for as long as the log is that, so nobody gets less than the tables hold; an event of any kind makes
+ * another log, and so does a name that was changed.
  *
- * That holds only where what is read follows the log: not for what is written in direct mode.
+ * That holds only where what is read follows the log: not for what is written in direct mode. To ask what the log is
+ * costs a question to the database, about as much as an article: so it is asked only for what was read before, and not
+ * for a while after a change, for where much is written nothing would be remembered for long enough.
  */
 #ifndef COURANT_HANDLERS_PAGES_H
 #define COURANT_HANDLERS_PAGES_H
 
 #include "events/eventlog.h"
+#include "http/response.h"
 
-/* PAGES_BYTES: of all of them together; one takes a quarter at most. */
-enum { PAGES = 32, PAGES_BYTES = 1024 * 1024 };
+/* PAGES_BYTES: of all of them together; one takes a sixteenth at most. PAGES: a power of two. */
+enum { PAGES = 512, PAGES_BYTES = 2 * 1024 * 1024, PAGES_REST_US = 1000000 };
 
 struct pages;
 
@@ -19,12 +22,15 @@ struct pages;
 struct pages *pages_new(void);
 void pages_free(struct pages **pages);
 
-/* What was answered to this target; valid until the next call. False where that is not known, or no longer true. */
-bool pages_find(struct pages *pages, const char *target, const struct log_head *head, struct str *headers,
-                struct str *body);
+/* Whether it is worth asking for the log's head: this was asked for before, and the log has stood still. */
+bool pages_worth(struct pages *pages, const char *key);
 
-/* Remembers an answer, and forgets what was asked for least lately. head: read before the answer was. */
-void pages_keep(struct pages *pages, const char *target, const struct log_head *head, struct str headers,
-                struct str body);
+/* Makes response what was answered under this key; its body is valid until the next call. False where there is none, or
+ * the log is another one. */
+bool pages_find(struct pages *pages, const char *key, const struct log_head *head, struct http_response *response);
+
+/* Remembers an answer: its status, its headers from some byte on, and its body. head: read before the answer was. */
+void pages_keep(struct pages *pages, const char *key, const struct log_head *head, const struct http_response *response,
+                size_t headers);
 
 #endif

@@ -128,7 +128,8 @@ static void disconnect(struct sql *db)
 static int connect_now(struct sql *db, struct err *err)
 {
     const struct conf *conf = db->conf;
-    unsigned connect_timeout = CONNECT_TIMEOUT_S, reply_timeout = REPLY_TIMEOUT_S;
+    unsigned connect_timeout = CONNECT_TIMEOUT_S;
+    unsigned reply_timeout = conf->database_reply_s > 0 ? conf->database_reply_s : REPLY_TIMEOUT_S;
     disconnect(db);
     db->handle = mysql_init(NULL);
     if (db->handle == NULL)
