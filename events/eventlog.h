@@ -18,7 +18,7 @@
 struct log_head {
     int64_t position;
     unsigned char hash[SHA256_SIZE];
-    int64_t names; /* how often a user's name was changed: see events/known.h */
+    int64_t names; /* how often a user's name was changed, or a table rebuilt: see events/known.h */
 };
 
 /* Events of a read, in order and without a gap; all in the arena. */

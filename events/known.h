@@ -34,7 +34,8 @@ int known_position(struct known *known, struct sql *db, struct arena *arena, int
 /* Asks the database in any case, so that all of the pool knows; known may be NULL. */
 int known_ask(struct known *known, struct sql *db, struct arena *arena, struct log_head *head, struct err *err);
 
-/* A number that is another one whenever a user's name may be: those who remember names forget them then. */
+/* A number that is another one whenever a user's name may be, or a table was rebuilt: those who remember forget then.
+ */
 int64_t known_names(const struct known *known);
 /* Some name was just changed. known may be NULL. */
 void known_names_changed(struct known *known);

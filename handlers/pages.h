@@ -1,7 +1,7 @@
 /*
  * Answers that a worker remembers: to reads of what anybody sees, each with what the log was when it was read. They are
  * given again for as long as the log is that, so nobody gets less than the tables hold; an event of any kind makes
- * another log, and so does a name that was changed.
+ * another log, and so does a name that was changed, or a table that was rebuilt.
  *
  * That holds only where what is read follows the log: not for what is written in direct mode. To ask what the log is
  * costs a question to the database, about as much as an article: so it is asked only for what was read before, and not
