@@ -193,8 +193,9 @@ static int use_token(struct sql *db, struct arena *arena, const struct conf *con
             db, arena,
             "SELECT s.id, s.user_id, r.used, u.username, u.permissions FROM refresh_tokens AS r JOIN sessions AS "
             "s ON s.id = r.session_id JOIN users AS u ON u.id = s.user_id WHERE r.hash = ? AND s.expires_at > ? "
-            "AND u.erased_at IS NULL FOR UPDATE",
-            SQL_ARGS(SQL_BYTES(hash, SHA256_SIZE), SQL_TEXT(now)), &rows, err) != 0)
+            "AND s.created_at + INTERVAL ? SECOND > ? AND u.erased_at IS NULL FOR UPDATE",
+            SQL_ARGS(SQL_BYTES(hash, SHA256_SIZE), SQL_TEXT(now), SQL_INT(conf->auth_session_max_s), SQL_TEXT(now)),
+            &rows, err) != 0)
         return -1;
     if (rows.count != 1)
         return over(err);

@@ -182,7 +182,9 @@ def test_a_session_has_an_end(stack, limited):
     assert refresh().status == 200 and 2591000 < left() <= 2592000
     stack.sql(f"UPDATE sessions SET created_at = UTC_TIMESTAMP(6) - INTERVAL 15551000 SECOND WHERE user_id = '{person.id}'")
     assert refresh().status == 200 and 900 < left() <= 1000
-    stack.sql(f"UPDATE sessions SET created_at = created_at - INTERVAL 1001 SECOND WHERE user_id = '{person.id}'")
+    # As after so many seconds more.
+    stack.sql("UPDATE sessions SET created_at = created_at - INTERVAL 1001 SECOND, expires_at = expires_at - INTERVAL 1001 SECOND "
+              f"WHERE user_id = '{person.id}'")
     refresh().problem(401)
     assert not person.alive()
     refresh().problem(401)
