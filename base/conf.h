@@ -57,7 +57,7 @@ struct conf {
     int64_t throttle_update_account;
     int64_t throttle_update_address;
     char http_trusted_proxies[CONF_TEXT];
-    char http_origins[CONF_TEXT]; /* of pages elsewhere that may call, with spaces between */
+    char http_origins[CONF_TEXT];          /* of pages elsewhere that may call, with spaces between */
     char http_insecure_cookies[CONF_TEXT]; /* «yes» or «no» */
     char site_title[CONF_TEXT];
     char site_url[CONF_TEXT];          /* «https://example.org»; "": as the request says */

@@ -1,6 +1,7 @@
 /* courantctl bus status | bus rebuild [--force]: the bus beside the log, and filling it. */
 #include "ctl/ctl.h"
 
+#include "base/clock.h"
 #include "ctl/progress.h"
 #include "events/align.h"
 #include "events/publisher.h"
@@ -10,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { DELETE_TRIES = 20, PAUSE_NS = 100000000 };
+enum { DELETE_TRIES = 20, PAUSE_NS = 100000000, STILL_US = 10000000, FILL_TRIES = 3 };
 
 static const char USAGE[] = "bus status | bus rebuild [--force]";
 
@@ -45,6 +46,26 @@ static int say_status(struct ctl *ctl, struct bus *bus, struct err *err)
     return 0;
 }
 
+/* Steps, until there is nothing more to do; a bus that takes nothing for a while is said to. */
+static int publish_all(struct ctl *ctl, struct bus *bus, struct lane *lane, int64_t upto, struct progress *progress,
+                       struct err *err)
+{
+    int64_t reached = -1, moved = clock_steady();
+    int done = 0;
+    while (done == 0 && upto > 0) {
+        arena_reset(ctl->arena);
+        done = publish_missing(bus, ctl->db, lane, ctl->arena, upto, err);
+        if (lane_published(lane) > reached) {
+            reached = lane_published(lane);
+            moved = clock_steady();
+        } else if (done == 0 && clock_steady() - moved > STILL_US) {
+            return fail(err, ERR_UNAVAILABLE, "the bus takes no event: see the log of nats-server");
+        }
+        progress_at(progress, lane_published(lane));
+    }
+    return done;
+}
+
 /* Publishes what is missing, up to where the log ended when it began. */
 static int fill(struct ctl *ctl, struct bus *bus, int64_t last, struct err *err)
 {
@@ -55,11 +76,8 @@ static int fill(struct ctl *ctl, struct bus *bus, int64_t last, struct err *err)
     if (done == 0 && (eventlog_head(ctl->db, ctl->arena, &head, err) != 0 || eventlog_fence(ctl->db, err) != 0))
         done = -1;
     progress_start(&progress, "bus", last, done == 0 ? head.position : 0);
-    while (done == 0 && head.position > 0) {
-        arena_reset(ctl->arena);
-        done = publish_missing(bus, ctl->db, lane, ctl->arena, head.position, err);
-        progress_at(&progress, lane_published(lane));
-    }
+    if (done == 0)
+        done = publish_all(ctl, bus, lane, head.position, &progress, err);
     progress_end(&progress);
     lane_free(&lane);
     if (done < 0)
@@ -91,13 +109,21 @@ static int empty(struct ctl *ctl, struct bus *bus, struct err *err)
                 ctl->conf.nats_stream);
 }
 
-/* By force whatever is there: that the end is right does not say that what is before it is. */
+/*
+ * By force whatever is there: that the end is right does not say that what is before it is. A stream that nats-server
+ * made while it still deleted the other's files may store nothing; then once more.
+ */
 static int rebuild(struct ctl *ctl, struct bus *bus, bool force, struct err *err)
 {
     struct bus_end end = {0};
-    if ((force ? empty(ctl, bus, err) : bus_align(bus, ctl->db, ctl->arena, &end, err)) != 0)
-        return -1;
-    return fill(ctl, bus, end.position, err);
+    if (!force)
+        return bus_align(bus, ctl->db, ctl->arena, &end, err) == 0 ? fill(ctl, bus, end.position, err) : -1;
+    for (int i = 0, status = -1; i < FILL_TRIES; i++) {
+        status = empty(ctl, bus, err) == 0 ? fill(ctl, bus, 0, err) : -1;
+        if (status == 0 || err->kind != ERR_UNAVAILABLE)
+            return status;
+    }
+    return -1;
 }
 
 int ctl_bus(struct ctl *ctl, int argc, char **argv)

@@ -40,10 +40,14 @@ static int may_log_in(const void *state, const struct command *command, struct e
     return erased(state, command, err) == 0 ? 0 : wrong(err);
 }
 
-/* Between the check of the password and the lock somebody may have set another one, which ends what was there. */
+/*
+ * Between the check of the password and the lock somebody may have set another one, which ends what was there; or
+ * another login has stored the same one anew. Whoever tries again is told which.
+ */
 static int overtaken(const char *key, struct err *err)
 {
-    return strcmp(key, PASSWORD_CHANGED) == 0 ? wrong(err) : 0;
+    return strcmp(key, PASSWORD_CHANGED) == 0 ? fail(err, ERR_UNAVAILABLE, "The password was stored anew meanwhile.")
+                                              : 0;
 }
 
 static int log_in(const void *state, const struct command *command, struct decision *decision, struct err *err)
@@ -205,6 +209,7 @@ const struct command_type CREATE_TOKEN = {
     .fields = TOKEN_FIELDS,
     .field_count = sizeof TOKEN_FIELDS / sizeof TOKEN_FIELDS[0],
     .check = check_token,
+    .vouched = true,
     .authorise = erased,
     .decide = create,
     .taken = too_many,
@@ -273,6 +278,7 @@ const struct command_type CREATE_INVITATION = {
     .fields = INVITATION_FIELDS,
     .field_count = sizeof INVITATION_FIELDS / sizeof INVITATION_FIELDS[0],
     .check = check_invitation,
+    .vouched = true,
     .authorise = may_invite,
     .decide = invite,
     .beside = add_invitation,

@@ -72,7 +72,8 @@ bool user_is_self(const struct command *command);
 bool user_administers(const struct actor *actor);
 /* Lays a hash of the payload's password in command->aside. */
 int user_hash_password(struct command *command, struct err *err);
-/* Lets a batch fail, with this as its key, unless the hash of the target's password still is the one that was checked. */
+/* Lets a batch fail, with this as its key, unless the hash of the target's password still is the one that was checked.
+ */
 #define PASSWORD_CHANGED "password_changed"
 void user_expect_password(struct sql_batch *batch, const struct command *command, const char *hash);
 

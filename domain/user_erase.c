@@ -47,6 +47,7 @@ const struct command_type ERASE_USER = {
     .renames = true,
     .needs_version = true,
     .removes = true,
+    .vouched = true,
     .authorise = user_may_change,
     .decide = decide,
     .beside = beside,

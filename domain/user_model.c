@@ -93,6 +93,20 @@ static const struct column COLUMNS[] = {
     MEMBER(email, COLUMN_TEXT, true),
 };
 
+/* An API token changes no account; log_in and what ends a session have no session to ask for. */
+static void vouch(struct sql_batch *batch, const struct command *command)
+{
+    const struct actor *actor = command->actor;
+    if (actor->user_id == NULL || actor->session_id == NULL || actor->scopes != NULL)
+        return;
+    sql_batch_add(batch,
+                  "IF NOT EXISTS (SELECT 1 FROM sessions AS s JOIN users AS u ON u.id = s.user_id WHERE s.id = ? AND "
+                  "s.user_id = ? AND (? = 0 OR CONCAT(' ', u.permissions, ' ') LIKE '% user_admin %') LOCK IN SHARE "
+                  "MODE) THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '" ACTOR_CHANGED "'; END IF",
+                  SQL_ARGS(SQL_TEXT(actor->session_id), SQL_TEXT(actor->user_id),
+                           SQL_INT(actor_may(actor, "user_admin") ? 1 : 0)));
+}
+
 const struct read_model USERS = {
     .name = "users",
     .category = "user",
@@ -104,6 +118,7 @@ const struct read_model USERS = {
     .state_size = sizeof(struct user),
     .json = json,
     .whole_json = whole_json,
+    .vouch = vouch,
     .about = about,
     .audience = audience,
     .sealed = true,

@@ -98,6 +98,7 @@ const struct command_type CHANGE_PASSWORD = {
     .field_count = sizeof FIELDS / sizeof FIELDS[0],
     .secrets = true,
     .prepare = prepare,
+    .vouched = true,
     .authorise = user_may_change,
     .decide = decide,
     .taken = taken,

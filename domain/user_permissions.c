@@ -61,6 +61,7 @@ const struct command_type SET_PERMISSIONS = {
     .field_count = sizeof FIELDS / sizeof FIELDS[0],
     .needs_version = true,
     .check = user_check,
+    .vouched = true,
     .authorise = may_set,
     .decide = decide,
     .beside = beside,

@@ -194,6 +194,7 @@ const struct command_type REGISTER_USER = {
     .creates = true,
     .check = user_check,
     .prepare = prepare,
+    .vouched = true,
     .authorise = may_register,
     .decide = decide,
     .taken = user_taken,

@@ -89,6 +89,7 @@ const struct command_type UPDATE_USER = {
     .needs_version = true,
     .check = user_check,
     .prepare = prepare,
+    .vouched = true,
     .authorise = user_may_change,
     .decide = decide,
     .taken = taken,

@@ -122,6 +122,8 @@ static int conflict(const struct work *work, const char *key, struct err *err)
         return fail(err, ERR_TRANSIENT, "the stream has moved on");
     if (strcmp(key, "idempotency") == 0)
         return fail(err, ERR_TRANSIENT, "the same command was there first");
+    if (strcmp(key, ACTOR_CHANGED) == 0)
+        return fail(err, ERR_DENIED, "Meanwhile the session has ended, or may no longer do this.");
     if (strcmp(key, "erased") == 0)
         return erased(work, err);
     if (strcmp(key, "PRIMARY") == 0 || strcmp(key, "event_id") == 0)
@@ -149,6 +151,8 @@ static int commit(const struct work *work, struct outcome *outcome, struct err *
     if (batch == NULL)
         return fail(err, ERR_INTERNAL, "the command is too large");
     row_write(work->rows, batch, work->before, outcome->state);
+    if (command->type->vouched && work->rows->vouch != NULL)
+        work->rows->vouch(batch, command);
     if (command->type->beside != NULL && command->type->beside(batch, command, err) != 0)
         return -1;
     if (work->direct && eventlog_head(work->db, command->arena, &head, err) != 0)
@@ -481,8 +485,14 @@ int command_dispatch(struct sql *db, const struct model *model, struct command *
     int known = type->prepare != NULL ? recall(db, model, command, outcome, err) : 0;
     if (known != 0)
         return known > 0 ? 0 : -1;
-    if (type->prepare != NULL && type->prepare(db, command, err) != 0)
-        return -1;
+    if (type->prepare != NULL && type->prepare(db, command, err) != 0) {
+        /* The same request, a moment ago, may have changed what it looks at. */
+        const struct err refusal = *err;
+        known = recall(db, model, command, outcome, err);
+        if (known == 0)
+            *err = refusal;
+        return known > 0 ? 0 : -1;
+    }
     command->now = clock_now();
     id_new(command->new_id);
     for (size_t i = 0; i < COMMAND_EVENTS; i++)

@@ -81,6 +81,7 @@ struct command_type {
     bool secrets;       /* its payload holds passwords, of which no digest is kept that is quick to make */
     bool renames;       /* a user: names that are remembered are to be forgotten (events/known.h) */
     bool prepares_anew; /* each try does: prepare reads what another command may change before the lock is had */
+    bool vouched;       /* the actor must still be who it was judged as when it is done: see vouch of events/model.h */
     bool needs_version; /* the client must name the version that it has seen */
     /*
      * What decide must not do and no transaction should wait for: hashing a password, or reading what is for ever as it

@@ -44,6 +44,13 @@ int64_t known_now(const struct known *known)
     return known != NULL ? atomic_load(&known->position) : -1;
 }
 
+static void raise_names(struct known *known, long long names)
+{
+    long long there = atomic_load(&known->names);
+    while (there < names && !atomic_compare_exchange_weak(&known->names, &there, names))
+        ;
+}
+
 int known_ask(struct known *known, struct sql *db, struct arena *arena, struct log_head *head, struct err *err)
 {
     int64_t now = clock_steady();
@@ -52,12 +59,14 @@ int known_ask(struct known *known, struct sql *db, struct arena *arena, struct l
         return -1;
     if (known == NULL)
         return 0;
-    atomic_store(&known->names, head->names);
-    /* Lower than what was known: the database was restored from a copy. */
-    if (head->position >= before)
+    /* Lower than what was known: the database was restored from a copy. Of two that ask, the slower takes nothing back. */
+    if (head->position >= before) {
         known_raise(known, head->position);
-    else
+        raise_names(known, head->names);
+    } else {
         atomic_compare_exchange_strong(&known->position, &before, head->position);
+        atomic_store(&known->names, head->names);
+    }
     atomic_store(&known->asked, now);
     return 0;
 }

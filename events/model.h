@@ -25,6 +25,11 @@
 #include "events/side_rows.h"
 #include "sql/db.h"
 
+#define ACTOR_CHANGED "actor"
+
+struct command;
+struct sql_batch;
+
 struct command_type;
 
 enum column_type {
@@ -74,6 +79,11 @@ struct read_model {
     /* The state as the one who has changed it sees it, and all that the row holds, for the imported event. */
     void (*json)(struct buf *buf, const void *state, const struct actor *actor);
     void (*whole_json)(struct buf *buf, const void *state);
+    /*
+     * Adds a statement that SIGNALs ACTOR_CHANGED unless the command's actor is still who it was judged as: its session
+     * was asked before the thing's row was waited for. For commands that are `vouched`. May be NULL.
+     */
+    void (*vouch)(struct sql_batch *batch, const struct command *command);
     /* The user whose name or address json shows; NULL where it shows none. */
     const char *(*about)(const void *state, const struct actor *actor);
     /* Who may see an event of a thing in this state (events/actor.h); NULL when the arena is exhausted. */

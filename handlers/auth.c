@@ -173,13 +173,15 @@ static int try_password(struct exchange *exchange, struct str name, struct str p
     struct try tries[] = {{{"login-account", conf->throttle_login_account, 60}, folded.data, folded.len},
                           {{"login-address", conf->throttle_login_address, 60}, client.data, client.len},
                           {{"login-account", conf->throttle_login_account, 60}, NULL, ID_TEXT - 1}};
-    struct nearest nearest = {0};
+    struct nearest nearest = {0}, unsaid = {0};
     bool may = app_count(exchange, tries, 2, &nearest);
     int status = may ? find_holder(exchange, name.data, holder, err) : 0;
-    tries[2].who = holder->user.id;
-    may = may && (status != 0 || app_count(exchange, &tries[2], 1, &nearest));
-    if (!app_allow(exchange, tries, 3, &nearest))
+    if (!app_allow(exchange, tries, 2, &nearest))
         return 0;
+    /* That two names are of one account is said to nobody: beyond its tries nothing is the password. */
+    tries[2].who = holder->user.id;
+    if (status == 0 && !app_count(exchange, &tries[2], 1, &unsaid))
+        holder->hash = NULL;
     int right = status == 0
                     ? password_check(password.data, password.len, holder->hash,
                                      (unsigned long long)conf->auth_argon2_ops, (size_t)conf->auth_argon2_memory, err)
@@ -339,6 +341,10 @@ static bool own_session(struct exchange *exchange)
         return false;
     if (session_of_refresh(app_of(exchange)->db, exchange->arena, cookie, &exchange->actor, &err) == 0)
         return true;
+    if (err.kind != ERR_DENIED) {
+        http_send_error(exchange->response, exchange->request, &err, NULL);
+        return false;
+    }
     bool admitted = router_admit(exchange, ROUTE_SESSION);
     if (!admitted && exchange->response->status == 401)
         http_set_own_cookie(exchange->response, request, REFRESH_COOKIE, "", 0);

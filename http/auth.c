@@ -91,7 +91,9 @@ static bool is_loopback(const char *host)
 bool http_cookies_are_private(const struct http_request *request)
 {
     const char *host = http_header(request, "host");
-    return request->secure || (host != NULL && is_loopback(host));
+    /* A proxy asks this machine for somebody who is elsewhere. */
+    bool forwarded = http_header(request, "x-forwarded-for") != NULL || http_header(request, "forwarded") != NULL;
+    return request->secure || (host != NULL && is_loopback(host) && !forwarded);
 }
 
 void http_set_own_cookie(struct http_response *response, const struct http_request *request, const char *name,

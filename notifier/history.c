@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* The first is for what is no event. */
-enum { HELPERS = 3 };
+enum { HELPERS = 3, PURGE_LEAST = 64 };
 
 struct helper {
     struct history *history;
@@ -33,6 +33,7 @@ struct history {
     bool ending;
     struct wish *events, *others, **others_end;
     size_t waiting;
+    size_t other_count, purge_at; /* of others: when those are looked for whose clients have gone */
     int64_t sweep;  /* where the last chunk ended */
     unsigned epoch; /* rises when the log is another one: what was read before is of no use */
     struct chunk *chunks;
@@ -201,6 +202,25 @@ void history_count(struct history *history, struct history_counts *counts)
     pthread_mutex_unlock(&history->lock);
 }
 
+/* Where nothing is granted for a while, clients that come and go leave no more behind than those that are there. */
+static void purge_others(struct history *history)
+{
+    struct wish **at = &history->others;
+    while (*at != NULL) {
+        struct wish *wish = *at;
+        if (atomic_load(&wish->client) != NULL) {
+            at = &wish->next;
+            continue;
+        }
+        *at = wish->next;
+        history->waiting--;
+        history->other_count--;
+        wish_free(wish);
+    }
+    history->others_end = at;
+    history->purge_at = 2 * history->other_count > PURGE_LEAST ? 2 * history->other_count : PURGE_LEAST;
+}
+
 void history_ask(struct history *history, struct wish *wish)
 {
     wish->next = NULL;
@@ -211,6 +231,8 @@ void history_ask(struct history *history, struct wish *wish)
     } else {
         *history->others_end = wish;
         history->others_end = &wish->next;
+        if (++history->other_count >= history->purge_at)
+            purge_others(history);
     }
     history->waiting++;
     pthread_cond_broadcast(&history->asked); /* not all of them take all kinds */
@@ -265,6 +287,7 @@ static struct wish *take_other(struct history *history)
     if (history->others == NULL)
         history->others_end = &history->others;
     history->waiting--;
+    history->other_count--;
     return wish;
 }
 
@@ -387,6 +410,7 @@ int history_start(struct history **history, const struct conf *conf, size_t byte
     h->most = bytes;
     h->answer = answer;
     h->others_end = &h->others;
+    h->purge_at = PURGE_LEAST;
     pthread_mutex_init(&h->lock, NULL);
     pthread_cond_init(&h->asked, NULL);
     bool ok = true;

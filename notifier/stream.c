@@ -236,7 +236,7 @@ static int send_all(struct stream *stream, struct chunk **chunk)
             continue;
         }
         /* Others have their turn. */
-        if (writes == WRITES_A_TURN) {
+        if (writes >= WRITES_A_TURN) {
             wait_until_writable(stream);
             return 0;
         }

@@ -93,10 +93,11 @@ class Line {
       if (this.#again) continue;
       if (this.#expired || (status === 401 && !this.#asked)) {
         this.#asked = !this.#expired;
-        const over = await this.#refresh();
+        const { over, failed } = await this.#refresh();
         // What was somebody's stream does not go on as anybody's: whether to follow as such, the page decides.
         if (over && this.#lived && (this.#expired || this.#refused)) return this.hub.end(this, { status: 401, detail: 'The session is over.' });
-        if (!this.#expired) continue;
+        if (failed) this.#asked = false; // it may yet work: that the next answer is the same says nothing
+        else if (!this.#expired) continue;
       } else if ([401, 403, 414, 422].includes(status)) return this.hub.refuse(this, { status, detail: this.#detail });
       this.#say('waiting');
       const delay = Math.max(this.#pause, backoff(this.#retry, this.#failures++));
@@ -182,9 +183,10 @@ class Line {
   }
 
   // The versions of a stream are dense, and all of them are for whoever saw one, save while it is not public.
-  #gapBefore({ stream, version, position }) {
+  #gapBefore({ stream, version, position, type }) {
     const last = this.#latest.get(stream);
-    const dense = last === undefined || position <= last.position || version <= last.version + 1 || last.type.endsWith('.unpublished');
+    const hides = (name) => /\.(unpublished|deleted)$/.test(name); // then some of what came before it, or comes after, is not shown
+    const dense = last === undefined || position <= last.position || version <= last.version + 1 || hides(last.type) || hides(type);
     return dense ? null : { stream, from: last.version + 1, to: version - 1 };
   }
 
@@ -219,11 +221,11 @@ class Line {
     }
   }
 
-  // By a tab: what the hook does is the page's. One asks, for a refresh token is good for one use. True: there is no session.
+  // By a tab: what the hook does is the page's. One asks, for a refresh token is good for one use. over: there is no session.
   #refresh() {
     return new Promise((ok) => {
       this.refreshed = ok;
-      setTimeout(ok, 10000, false); // a tab that is frozen or gone
+      setTimeout(ok, 10000, { failed: true }); // a tab that is frozen or gone
       [...this.readers].at(-1)?.send({ refresh: true });
     });
   }
@@ -240,7 +242,7 @@ class Hub {
     // Who is here already may join a second time, when a leader tells that it leads.
     if (op === 'open' && reader === undefined) this.#join({ ...rest, name, tab, ahead: 0, send: (message) => send({ id, ...message }) });
     else if (op === 'close' && reader !== undefined) this.#drop(reader);
-    else if (op === 'refreshed') reader?.line.refreshed(rest.over);
+    else if (op === 'refreshed') reader?.line.refreshed(rest);
     else if (op === 'wake') for (const line of this.#lines.values()) line.wake(rest.online);
     else if (op === 'renew') for (const line of this.#lines.values()) line.reopen();
     else if (op === 'bye') this.#leave(tab);
@@ -350,7 +352,8 @@ class Page {
     if (sub === undefined) return;
     if (refresh) {
       const answer = await Promise.resolve().then(sub.refresh).catch((error) => error);
-      this.#post({ op: 'refreshed', id, over: [400, 401, 403, 422].includes(answer?.status) }); // else the next answer says
+      const over = [400, 401, 403, 422].includes(answer?.status); // of what says nothing, the next answer will
+      this.#post({ op: 'refreshed', id, over, failed: !over && (answer instanceof Error || answer?.ok === false) });
     } else if (denied) {
       this.#subs.delete(id);
       sub.say('denied');
