@@ -150,9 +150,10 @@ static int commit(const struct work *work, struct outcome *outcome, struct err *
     struct sql_batch *batch = sql_batch_new(command->arena);
     if (batch == NULL)
         return fail(err, ERR_INTERNAL, "the command is too large");
-    row_write(work->rows, batch, work->before, outcome->state);
+    /* First: the row that is written may be the actor's own. */
     if (command->type->vouched && work->rows->vouch != NULL)
         work->rows->vouch(batch, command);
+    row_write(work->rows, batch, work->before, outcome->state);
     if (command->type->beside != NULL && command->type->beside(batch, command, err) != 0)
         return -1;
     if (work->direct && eventlog_head(work->db, command->arena, &head, err) != 0)

@@ -59,7 +59,7 @@ int known_ask(struct known *known, struct sql *db, struct arena *arena, struct l
         return -1;
     if (known == NULL)
         return 0;
-    /* Lower than what was known: the database was restored from a copy. Of two that ask, the slower takes nothing back. */
+    /* Lower: the database was restored from a copy. Otherwise, of two that ask, the slower takes nothing back. */
     if (head->position >= before) {
         known_raise(known, head->position);
         raise_names(known, head->names);

@@ -538,3 +538,18 @@ def test_ids_that_are_none(admin, id):
     for method, path in ("PUT", f"/api/users/{id}"), ("DELETE", f"/api/users/{id}"), ("DELETE", f"/api/auth/sessions/{id}"), \
             ("DELETE", f"/api/auth/tokens/{id}"):
         admin.call(method, path, {"username": "xx", "email": "x@y"} if method == "PUT" else None).problem(404)
+
+
+def test_a_logout_without_a_database_keeps_the_cookie(stack):
+    """Otherwise nobody could end the session any more."""
+    person = Person(stack, "odb")
+    cookie = {"Cookie": f"courant_refresh={person.refresh}", "Sec-Fetch-Site": "same-origin"}
+    stack.dev("stop", "mariadb")
+    try:
+        answer = stack.client().post("/api/auth/logout", headers=cookie)
+        answer.problem(503)
+        assert not answer.cookies
+    finally:
+        stack.dev("start", "mariadb")
+    until(lambda: stack.client().post("/api/auth/logout", headers=cookie).status == 204, 20, "the logout")
+    assert stack.sql(f"SELECT COUNT(*) FROM sessions WHERE user_id = '{person.id}'") == [["0"]]

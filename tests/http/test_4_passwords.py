@@ -52,7 +52,8 @@ def test_a_login_does_not_survive_a_change_that_it_runs_across(stack, person, ou
     before = events_of(stack, person.id)
     login = {"username": person.name, "password": person.password}
     answer = while_locked(stack, person, lambda: stack.client().post("/api/auth/login", login), change)
-    assert answer.problem(401)["detail"] == "The name or the password is wrong." and not answer.cookies
+    # It may have been the same password, stored anew by another login: whoever tries again is told.
+    assert answer.problem(503) and not answer.cookies
     assert hash_of(stack, person.id) == new
     assert stack.sql(f"SELECT COUNT(*) FROM sessions WHERE user_id = '{person.id}'") == [["0"]]
     assert events_of(stack, person.id) == before
@@ -63,7 +64,7 @@ def test_a_change_that_another_one_has_overtaken_is_refused(stack, person):
     before = events_of(stack, person.id)
     body = {"password": NEW, "current_password": person.password}
     answer = while_locked(stack, person, lambda: person.client.call("PUT", person.where + "/password", body), change)
-    assert answer.problem(403)["detail"] == "The current password is wrong."
+    assert answer.problem(403)
     assert hash_of(stack, person.id) == new and events_of(stack, person.id) == before
 
 
