@@ -17,6 +17,7 @@
 enum {
     RECONNECT_MS = 100,
     PING_MS = 1000,
+    CLOSE_MS = 2000,
     WRONG_LAST_SEQUENCE = 10071,
     FEED_PENDING = 65536,
     FEED_BYTES = 64 * 1024 * 1024,
@@ -127,7 +128,8 @@ void bus_close(struct bus **bus)
 
 void bus_end(void)
 {
-    nats_Close();
+    /* Its threads go on for a moment, and would find the process half gone. */
+    nats_CloseAndWait(CLOSE_MS);
 }
 
 bool bus_connected(const struct bus *bus)
