@@ -73,8 +73,9 @@ static void prepare(const struct server *server, int fd)
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
 }
 
-/* Those that wait stay in the backlog until there is room again. */
-static void pause_accepting(struct server *server, const char *why)
+/* Those that wait stay in the backlog until there is room again. status_too: there is none for who looks at it either.
+ */
+static void pause_accepting(struct server *server, bool status_too, const char *why)
 {
     const struct timeval again = {0, AGAIN_US};
     int64_t now = clock_steady();
@@ -83,7 +84,8 @@ static void pause_accepting(struct server *server, const char *why)
         server->complained = now;
     }
     event_del(&server->connection);
-    event_del(&server->status_connection);
+    if (status_too)
+        event_del(&server->status_connection);
     evtimer_add(&server->again, &again);
 }
 
@@ -104,7 +106,7 @@ static bool accept_one(struct server *server, int listen_fd, bool status)
     int fd = accept4(listen_fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
         if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-            pause_accepting(server, strerror(errno));
+            pause_accepting(server, true, strerror(errno));
         return false;
     }
     struct newcomer *newcomer = malloc(sizeof *newcomer);
@@ -127,7 +129,7 @@ static void on_connection(evutil_socket_t fd, short what, void *context)
     size_t most = (size_t)server_conf(server)->notifier_clients + BESIDES;
     for (int i = 0; i < ACCEPTS; i++) {
         if (!status && server_clients(server) >= most) {
-            pause_accepting(server, "there are too many connections");
+            pause_accepting(server, false, "there are too many connections");
             return;
         }
         if (!accept_one(server, fd, status))
@@ -273,25 +275,25 @@ static int start(struct server *server, struct err *err)
 /* A thread that waits for a server that hangs would hold the process for as long. Nothing here is lost with it. */
 static void *last_resort(void *context)
 {
-    (void)context;
+    const struct server *server = context;
     sleep(LAST_RESORT_S);
     log_warning("ended without waiting for a server that does not answer");
-    _exit(0);
+    _exit(server->failed);
 }
 
-static void limit_stop(void)
+static void limit_stop(struct server *server)
 {
     pthread_t thread;
     sigset_t all;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, NULL);
-    if (pthread_create(&thread, NULL, last_resort, NULL) == 0)
+    if (pthread_create(&thread, NULL, last_resort, server) == 0)
         pthread_detach(thread);
 }
 
 static void stop(struct server *server)
 {
-    limit_stop();
+    limit_stop(server);
     source_end(server->source);
     for (size_t i = 0; i < server->loop_count; i++)
         loop_close(server->loops[i]);
@@ -332,8 +334,9 @@ int server_run(const struct conf *conf, const char *path, int listen_fd, int sta
         status = run_loops(&server, &err);
     if (status != 0)
         log_error("%s", err.text);
+    server.failed = status != 0;
     stop(&server);
     libevent_global_shutdown();
     log_info("ended");
-    return status != 0;
+    return server.failed;
 }

@@ -33,8 +33,8 @@ struct server {
     struct event again; /* while no more are taken in: when to try */
     int64_t complained; /* clock_steady: when the log was told why */
     char canary_key[CANARY_KEY + 1];
-    int64_t started; /* a moment */
-    bool ending;
+    int64_t started;     /* a moment */
+    bool ending, failed; /* failed: ends for a fault */
 };
 
 /* Those of now; to be used for one turn. */

@@ -231,7 +231,9 @@ def test_no_descriptors_left(stack, admin):
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     waiting = []
     try:
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (max(map(int, os.listdir(f"/proc/{pid}/fd"))) + 3, hard))
+        used = set(map(int, os.listdir(f"/proc/{pid}/fd")))
+        third = [number for number in range(soft) if number not in used][2]
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (third + 1, hard))  # so three are left
         for _ in range(8):
             one = socket.create_connection(stack.notifier, timeout=30)
             one.sendall(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -248,6 +250,25 @@ def test_no_descriptors_left(stack, admin):
         assert one.recv(15) == b"HTTP/1.1 200 OK"
         one.close()
     stream.close()
+
+
+def test_connections_that_ask_for_nothing(stack, configure):
+    """Beyond a number of them nobody more is taken in; an operator is."""
+    configure("clients = 1\n")
+    log, complaint = f"{stack.dir}/log/notifier.log", "there are too many connections"
+    said, idle = open(log).read().count(complaint), []
+    try:
+        for _ in range(1010):
+            idle.append(socket.create_connection(stack.notifier, timeout=30))
+        until(lambda: open(log).read().count(complaint) > said, what="a word in the log")
+        assert metrics(stack)["connections"] <= 1010
+        with urllib.request.urlopen(stack.env["COURANT_STATUS_URL"] + "/livez", timeout=20) as answer:
+            assert answer.status == 200
+    finally:
+        for one in idle:
+            one.close()
+    until(lambda: metrics(stack)["connections"] < 100, 30, "the end of them")
+    assert head_status(stack, "/events") == 200
 
 
 def test_streams_end_for_their_age(stack, configure, admin):
