@@ -71,3 +71,22 @@ def test_a_change_that_another_one_has_overtaken_is_refused(stack, person):
 def test_a_login_that_waits_for_nothing_to_change_goes_on(stack, person):
     login = {"username": person.name, "password": person.password}
     assert while_locked(stack, person, lambda: stack.client().post("/api/auth/login", login), "SELECT 1").status == 200
+
+
+def test_who_is_demoted_meanwhile_changes_nothing(stack, person, admin):
+    """What was asked for before the demotion, and would be done after it, is not done."""
+    where, any_version = person.where + "/permissions", {"If-Match": "*"}
+    assert admin.call("PUT", where, {"permissions": ["user_admin"]}, headers=any_version).status == 200
+    body = {"permissions": ["user_admin", "audit_read"]}
+    answer = while_locked(stack, person, lambda: person.client.call("PUT", where, body, headers=any_version),
+                          f"UPDATE users SET permissions = '' WHERE id = '{person.id}'")
+    answer.problem(403)
+    assert stack.sql(f"SELECT permissions FROM users WHERE id = '{person.id}'") in ([[""]], [[]])
+    stack.sql(f"UPDATE users SET permissions = 'user_admin' WHERE id = '{person.id}'")
+
+
+def test_a_token_is_not_made_in_a_session_that_has_ended(stack, person):
+    answer = while_locked(stack, person, lambda: person.client.post("/api/auth/tokens", {"name": "late", "scopes": ["read"]}),
+                          f"DELETE FROM sessions WHERE user_id = '{person.id}'")
+    answer.problem(403)
+    assert stack.sql(f"SELECT COUNT(*) FROM api_tokens WHERE user_id = '{person.id}'") == [["0"]]

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from courant import Session, until
+from courant import until
 from test_4_accounts import Person, refresh
 
 
@@ -128,39 +128,3 @@ def test_a_logout_by_cookie(stack, person):
     for cookies in cookie, f"{cookie}; courant_access=x.y.z":
         over = log_out(stack, Cookie=cookies, Sec_Fetch_Site="same-origin")
         assert over.problem(401) and any("courant_refresh=;" in line for line in over.cookies)
-
-
-def test_who_is_demoted_meanwhile_changes_nothing(stack, admin):
-    """What was asked for before the demotion, and is done after it, is not done."""
-    demoted = Person(stack, "dem")
-    powers = ["user_admin"]
-    headers = {"If-Match": "*"}
-    assert admin.call("PUT", demoted.where + "/permissions", {"permissions": powers}, headers=headers).status == 200
-    client, answers = demoted.client, []
-    with Session(stack) as session:
-        session.run(f"START TRANSACTION; SELECT id FROM users WHERE id = '{demoted.id}' FOR UPDATE")
-        thread = threading.Thread(target=lambda: answers.append(
-            client.call("PUT", demoted.where + "/permissions", {"permissions": powers + ["audit_read"]}, headers=headers)))
-        thread.start()
-        waiting = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'courant' AND INFO LIKE 'SELECT%FROM users%FOR UPDATE'"
-        until(lambda: stack.root(waiting) == [["1"]], what="the row that it waits for")
-        session.run(f"UPDATE users SET permissions = '' WHERE id = '{demoted.id}'; COMMIT")
-    thread.join()
-    answers[0].problem(403)
-    assert stack.sql(f"SELECT permissions FROM users WHERE id = '{demoted.id}'") in ([[""]], [[]])
-    stack.sql(f"UPDATE users SET permissions = 'user_admin' WHERE id = '{demoted.id}'")
-
-
-def test_a_token_is_not_made_in_a_session_that_has_ended(stack, admin):
-    person, answers = Person(stack, "tok"), []
-    with Session(stack) as session:
-        session.run(f"START TRANSACTION; SELECT id FROM users WHERE id = '{person.id}' FOR UPDATE")
-        thread = threading.Thread(target=lambda: answers.append(
-            person.client.post("/api/auth/tokens", {"name": "late", "scopes": ["read"]})))
-        thread.start()
-        waiting = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = 'courant' AND INFO LIKE 'SELECT%FROM users%FOR UPDATE'"
-        until(lambda: stack.root(waiting) == [["1"]], what="the row that it waits for")
-        session.run(f"DELETE FROM sessions WHERE user_id = '{person.id}'; COMMIT")
-    thread.join()
-    answers[0].problem(403)
-    assert stack.sql(f"SELECT COUNT(*) FROM api_tokens WHERE user_id = '{person.id}'") == [["0"]]
