@@ -1,6 +1,8 @@
 /* A hash table of packed states. See states.h. */
 #include "events/states.h"
 
+#include "base/hash.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,9 +30,7 @@ struct states *states_new(size_t limit)
 
 static struct kept **place_of(const struct states *states, const char *stream)
 {
-    uint64_t hash = 14695981039346656037u;
-    for (const char *at = stream; *at != '\0'; at++)
-        hash = (hash ^ (unsigned char)*at) * 1099511628211u;
+    uint64_t hash = hash_text(stream);
     struct kept *const *place = &states->buckets[(hash ^ hash >> 32) % BUCKETS];
     while (*place != NULL && strcmp((*place)->stream, stream) != 0)
         place = &(*place)->next;

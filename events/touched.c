@@ -1,6 +1,8 @@
 /* See touched.h. */
 #include "events/touched.h"
 
+#include "base/hash.h"
+
 #include "events/seal.h"
 #include "events/sides.h"
 
@@ -16,9 +18,7 @@ struct table {
 
 static struct touched **slot_of(const struct table *table, const char *stream)
 {
-    uint64_t hash = 14695981039346656037u;
-    for (const char *at = stream; *at != '\0'; at++)
-        hash = (hash ^ (unsigned char)*at) * 1099511628211u;
+    uint64_t hash = hash_text(stream);
     size_t i = (size_t)(hash ^ hash >> 32) % table->size;
     while (table->slots[i] != NULL && strcmp(table->slots[i]->stream, stream) != 0)
         i = (i + 1) % table->size;

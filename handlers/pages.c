@@ -2,6 +2,7 @@
 #include "handlers/pages.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -47,13 +48,10 @@ void pages_free(struct pages **pages)
     *pages = NULL;
 }
 
-/* FNV-1a, never 0. */
+/* Never 0. */
 static uint64_t hash_of(const char *key)
 {
-    uint64_t hash = 14695981039346656037U;
-    for (; *key != '\0'; key++)
-        hash = (hash ^ (unsigned char)*key) * 1099511628211U;
-    return hash | 1;
+    return hash_text(key) | 1;
 }
 
 static struct page *place_of(struct pages *pages, uint64_t hash)

@@ -1,6 +1,8 @@
 /* Counts by user and by address. See places.h. */
 #include "notifier/places.h"
 
+#include "base/hash.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,12 +59,10 @@ static void key_of_address(const struct address *address, char key[KEY])
     memcpy(key + 1, address->bytes, address_significant(address));
 }
 
-/* Where the count is, or where it would be. FNV-1a. */
+/* Where the count is, or where it would be. */
 static struct count **find(struct places *places, const char key[KEY])
 {
-    uint64_t hash = 14695981039346656037U;
-    for (size_t i = 0; i < KEY; i++)
-        hash = (hash ^ (unsigned char)key[i]) * 1099511628211U;
+    uint64_t hash = hash_bytes(key, KEY);
     struct count **at = &places->buckets[(hash ^ hash >> 32) % BUCKETS];
     while (*at != NULL && memcmp((*at)->key, key, KEY) != 0)
         at = &(*at)->next;

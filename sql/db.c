@@ -1,6 +1,7 @@
 /* The connection, statements and rows. See db.h. */
 #include "sql/db.h"
 
+#include "base/hash.h"
 #include "base/log.h"
 #include "sql/internal.h"
 
@@ -193,14 +194,6 @@ void sql_end(void)
 void sql_thread_end(void)
 {
     mysql_thread_end();
-}
-
-static uint64_t hash_text(const char *text)
-{
-    uint64_t hash = 14695981039346656037u;
-    for (; *text != '\0'; text++)
-        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
-    return hash;
 }
 
 static void forget(struct statement *slot)
