@@ -180,8 +180,10 @@ static int try_password(struct exchange *exchange, struct str name, struct str p
         return 0;
     /* That two names are of one account is said to nobody: beyond its tries nothing is the password. */
     tries[2].who = holder->user.id;
-    if (status == 0 && !app_count(exchange, &tries[2], 1, &unsaid))
+    if (status == 0 && !app_count(exchange, &tries[2], 1, &unsaid)) {
         holder->hash = NULL;
+        tries[2].who = NULL; /* nothing was taken of it, so nothing is given back */
+    }
     int right = status == 0
                     ? password_check(password.data, password.len, holder->hash,
                                      (unsigned long long)conf->auth_argon2_ops, (size_t)conf->auth_argon2_memory, err)
