@@ -2,44 +2,19 @@
 # The speed figures: WORK, the folder with build/ and prefix/. Each round measures every figure once, so that those of one
 # round stand side by side; printed are the medians of the rounds, and the medians of each round's ratios.
 set -euo pipefail
-root=$(cd "$(dirname "$0")/.." && pwd)
 work=$1
 rounds=${COURANT_BENCH_ROUNDS:-5}
 seconds=${COURANT_BENCH_SECONDS:-5}
 clients=16
-export COURANT_DEV_DIR=$work/stack COURANT_DEV_PREFIX=$work/prefix
-COURANT_DEV_PORT=${COURANT_BENCH_PORT:-18280}
-export COURANT_DEV_PORT
+# shellcheck source=bench/common.sh
+. "$(dirname "$0")/common.sh"
+
 hello_port=$((COURANT_DEV_PORT + 4))
 select_port=$((COURANT_DEV_PORT + 5))
 alone_port=$((COURANT_DEV_PORT + 6))
 
-# What we started, we end.
-started=()
-cleanup() {
-    local pid
-    for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
-    "$root/dev" down
-}
-trap cleanup EXIT
-
-"$root/dev" reset >&2
-"$root/dev" up >&2
-eval "$("$root/dev" env)"
-
-# A database and a stream of the bus of their own, empty: its configuration is $work/NAME.conf.
-fresh() {
-    mariadb --no-defaults -S "$COURANT_DB_SOCKET" -uroot -e "DROP DATABASE IF EXISTS courant_$1;
-        CREATE DATABASE courant_$1 CHARACTER SET utf8mb4; GRANT ALL ON courant_$1.* TO courant@localhost"
-    sed "s/^name = courant\$/name = courant_$1/; s/^\[nats\]/[nats]\nstream = $1\nsubject = $1.events/" \
-        "$COURANT_CONFIG" >"$work/$1.conf"
-    "$COURANT_CTL" --config "$work/$1.conf" migrate >/dev/null
-    "$COURANT_CTL" --config "$work/$1.conf" bus rebuild --force >/dev/null
-}
 fresh raw
 fresh commands
-
-say() { printf '%s\n' "$*" >&2; }
 
 token() {
     curl -fsS -H 'Content-Type: application/json' \
@@ -105,9 +80,6 @@ load() {
     sed -n 's/^Requests\/sec: *//p' <<<"$out"
 }
 
-median() { sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-ratio() { awk "BEGIN { printf \"%.3f\", $1 / $2 }"; }
-
 COURANT_BENCH_TOKEN=$(token)
 export COURANT_BENCH_TOKEN
 article=$(curl -fsS -o /dev/null -D - -H "Authorization: Bearer $COURANT_BENCH_TOKEN" -H 'Content-Type: application/json' \
@@ -120,10 +92,6 @@ for _ in $(seq 40); do
         -d '{"title":"One of a list","lead":"What it is about, in a sentence or two, as leads are.","content":"Text","publish":true,"tags":["news","list"]}' \
         "$COURANT_URL/api/articles"
 done
-
-rm -rf "$work/figures"
-mkdir -p "$work/figures"
-note() { echo "$2" >>"$work/figures/$1"; }
 
 for round in $(seq "$rounds"); do
     say "round $round of $rounds"
@@ -193,7 +161,6 @@ for turn in 1 2 3; do
     memory+=", $(pss) MB after $requests requests"
 done
 
-of() { median <"$work/figures/$1"; }
 cat <<T
 
 $clients clients, $seconds s a run, medians of $rounds rounds, $(nproc) cores for all of it
@@ -214,53 +181,3 @@ $clients clients, $seconds s a run, medians of $rounds rounds, $(nproc) cores fo
   commit to browser, 100 articles/s   p50 $(of p50) ms   p99 $(of p99) ms   longest $(of longest) ms
 T
 "$root/dev" ctl verify >&2
-
-# How the figures change with the log: the same measurements at 1,000 and at 1,000,000 events, in turn. The two logs are in
-# databases of their own on one server, whose buffer pool holds both.
-events=${COURANT_BENCH_EVENTS:-1000000}
-say "a log of $events events: importing"
-mariadb --no-defaults -S "$COURANT_DB_SOCKET" -uroot -e "SET GLOBAL innodb_buffer_pool_size = ${COURANT_BENCH_POOL:-4294967296}"
-fresh long
-"$work/build/bench_generate" "$events" | "$COURANT_CTL" --config "$work/long.conf" import >&2
-for round in $(seq "$rounds"); do
-    # What a round appends makes the short log long: each begins with a new one.
-    fresh short
-    "$work/build/bench_generate" 1000 | "$COURANT_CTL" --config "$work/short.conf" import >/dev/null
-    for log in short long; do
-        "$work/build/bench_length" "$work/$log.conf" 2 >"$work/length"
-        while read -r name figure; do note "${log}_$name" "$figure"; done <"$work/length"
-        note "${log}_append" "$("$work/build/bench_append" "$work/$log.conf" $clients 3)"
-    done
-    for name in append get replay; do
-        note "${name}_length" "$(ratio "$(tail -n 1 "$work/figures/long_$name")" "$(tail -n 1 "$work/figures/short_$name")")"
-    done
-done
-"$COURANT_CTL" --config "$work/long.conf" bus rebuild >&2
-head=$(mariadb --no-defaults -S "$COURANT_DB_SOCKET" -uroot -N -B courant_long -e 'SELECT position FROM log_head')
-public=$(mariadb --no-defaults -S "$COURANT_DB_SOCKET" -uroot -N -B courant_long -e 'SELECT COUNT(*) FROM articles_search')
-rate() { sed -n 's/.*[(, ]\([0-9][0-9]*\) events\/s.*/\1/p' | head -n 1; }
-peak() { /usr/bin/env bash -c 'exec 3>&1; "$@" >&3 & pid=$!; peak=0
-    while kill -0 $pid 2>/dev/null; do
-        now=$(sed -n "s/^VmHWM:[^0-9]*\([0-9]*\).*/\1/p" /proc/$pid/status 2>/dev/null); peak=${now:-$peak}; sleep 0.05
-    done; echo "peak memory $((peak / 1024)) MB" >&2; wait $pid' peak "$@"; }
-# By the clock, all of it: folding, the text for the search and its FULLTEXT index, comparing, and the change of places.
-for what in rebuild verify; do
-    began=$(date +%s%N)
-    out=$(peak "$COURANT_CTL" --config "$work/long.conf" $what 2>"$work/peak") || { say "$out" "$(cat "$work/peak")"; exit 1; }
-    spent=$(($(date +%s%N) - began))
-    say "$out"
-    note $what "$(awk "BEGIN { printf \"%.0f\", $head * 1e9 / $spent }")"
-    note ${what}_inner "$(rate <<<"$out")"
-    note ${what}_memory "$(sed -n 's/peak memory //p' "$work/peak")"
-done
-cat <<T
-
-  a log of                                   1,000    $(printf '%10d' "$events") events     ratio
-  append, $clients writers                  $(printf '%10.0f' "$(of short_append)")    $(printf '%10.0f' "$(of long_append)")/s            $(of append_length)
-  GET of one article (SQL and JSON)    $(printf '%10.0f' "$(of short_get)")    $(printf '%10.0f' "$(of long_get)")/s            $(of get_length)
-  replay of the last 100 events        $(printf '%10.0f' "$(of short_replay)")    $(printf '%10.0f' "$(of long_replay)")/s            $(of replay_length)
-
-  at $head events, $public articles of them published, by the clock:
-  rebuild                              $(printf '%10s' "$(of rebuild)") events/s; folding alone $(of rebuild_inner); at most $(of rebuild_memory)
-  verify, bus included                 $(printf '%10s' "$(of verify)") events/s; at most $(of verify_memory)
-T
