@@ -1,7 +1,8 @@
 /*
- * A log to measure with: EVENTS. Writes that many events, or up to two less, as `courantctl import` takes them:
+ * A log to measure with: EVENTS [SAVES]. Writes that many events, or up to two less, as `courantctl import` takes them:
  * articles of about 1 KB, each with one to three of twenty tags, every other one published; of five commands one is an
- * update of some earlier article.
+ * update of some earlier article. With SAVES each article is saved so often, most of them one after the other, as
+ * people write: an update is of one of the latest 50.
  */
 #include "bench/article.h"
 
@@ -13,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ARENA_LIMIT = 4 * 1024 * 1024, TAGS = 20 };
+enum { ARENA_LIMIT = 4 * 1024 * 1024, TAGS = 20, LATEST = 50 };
 
 struct written {
     char id[ID_TEXT];
@@ -24,7 +25,7 @@ struct written {
 struct generator {
     struct arena *arena;
     struct written *articles;
-    size_t count;
+    size_t count, saves;
     uint64_t random;
     int64_t position, moment;
     unsigned char hash[SHA256_SIZE];
@@ -88,8 +89,9 @@ static struct str published(struct generator *g, const struct written *article)
 
 static bool write_command(struct generator *g, int number)
 {
-    bool is_new = g->count == 0 || number % 5 != 4;
-    struct written *article = &g->articles[is_new ? g->count : below(g, g->count)];
+    bool is_new = g->count == 0 || (g->saves > 0 ? number % (int)g->saves == 0 : number % 5 != 4);
+    size_t from = g->saves > 0 && g->count > LATEST ? g->count - LATEST : 0;
+    struct written *article = &g->articles[is_new ? g->count : from + below(g, g->count - from)];
     if (is_new) {
         id_new(article->id);
         article->public = g->count++ % 2 == 0;
@@ -104,12 +106,13 @@ static bool write_command(struct generator *g, int number)
 int main(int argc, char **argv)
 {
     struct err err;
-    int64_t events = argc == 2 ? atoll(argv[1]) : 0;
+    int64_t events = argc == 2 || argc == 3 ? atoll(argv[1]) : 0;
     struct generator g = {.arena = arena_new(ARENA_LIMIT),
                           .articles = calloc((size_t)(events > 0 ? events : 0) / 2 + 1, sizeof(struct written)),
+                          .saves = argc == 3 ? (size_t)atoi(argv[2]) : 0,
                           .moment = clock_now()};
     if (events < 3 || g.arena == NULL || g.articles == NULL || crypt_init(&err) != 0) {
-        fprintf(stderr, "usage: generate EVENTS\n");
+        fprintf(stderr, "usage: generate EVENTS [SAVES]\n");
         return 2;
     }
     bool ok = true;

@@ -17,19 +17,21 @@ enum { ARENA_LIMIT = 512 * 1024 * 1024, REPLY_S = 86400 };
 static const struct {
     const char *name, *arguments, *summary;
     int (*run)(struct ctl *ctl, int argc, char **argv);
+    bool secret; /* passwords or tokens come by: no copy of them is left in memory */
 } COMMANDS[] = {
-    {"adopt", "[MODEL...]", "bring rows that were written in direct mode into the log", ctl_adopt},
-    {"bus", "status | rebuild [--force]", "compare the bus with the log; fill it from the log", ctl_bus},
-    {"events", "[--after N] [--stream S] [--type T] [--follow]", "print the log", ctl_events},
-    {"export", "[FILE]", "write the whole log as JSON lines", ctl_export},
-    {"import", "[FILE]", "append a log that was exported", ctl_import},
-    {"key", "list | rotate [--now]", "the keys that access tokens are signed with", ctl_key},
-    {"migrate", "[--dry-run] [--from FOLDER]", "bring the database's schema forward", ctl_migrate},
-    {"rebuild", "[--check | --force] [MODEL...]", "make read models again from the log", ctl_rebuild},
-    {"session", "list NAME | revoke ID", "the sessions of an account", ctl_session},
-    {"token", "list NAME | revoke ID", "the API tokens of an account", ctl_token},
-    {"user", "list | add | passwd | grant | revoke | erase | invite", "the accounts; see courantctl(8)", ctl_user},
-    {"verify", "[--from N]", "prove that log, read models and bus agree", ctl_verify},
+    {"adopt", "[MODEL...]", "bring rows that were written in direct mode into the log", ctl_adopt, false},
+    {"bus", "status | rebuild [--force]", "compare the bus with the log; fill it from the log", ctl_bus, false},
+    {"events", "[--after N] [--stream S] [--type T] [--follow]", "print the log", ctl_events, false},
+    {"export", "[FILE]", "write the whole log as JSON lines", ctl_export, false},
+    {"import", "[FILE]", "append a log that was exported", ctl_import, false},
+    {"key", "list | rotate [--now]", "the keys that access tokens are signed with", ctl_key, true},
+    {"migrate", "[--dry-run] [--from FOLDER]", "bring the database's schema forward", ctl_migrate, true},
+    {"rebuild", "[--check | --force] [MODEL...]", "make read models again from the log", ctl_rebuild, false},
+    {"session", "list NAME | revoke ID", "the sessions of an account", ctl_session, true},
+    {"token", "list NAME | revoke ID", "the API tokens of an account", ctl_token, true},
+    {"user", "list | add | passwd | grant | revoke | erase | invite", "the accounts; see courantctl(8)", ctl_user,
+     true},
+    {"verify", "[--from N]", "prove that log, read models and bus agree", ctl_verify, false},
 };
 
 enum { COMMAND_COUNT = sizeof COMMANDS / sizeof COMMANDS[0] };
@@ -107,7 +109,6 @@ int main(int argc, char **argv)
 {
     const char *config = NULL;
     int at = 1;
-    crypt_wipe_freed(argv);
     if (at < argc && strcmp(argv[at], "--config") == 0) {
         config = at + 1 < argc ? argv[at + 1] : "";
         at += 2;
@@ -121,8 +122,11 @@ int main(int argc, char **argv)
         return CTL_OK;
     }
     for (size_t i = 0; at < argc && i < COMMAND_COUNT; i++)
-        if (strcmp(argv[at], COMMANDS[i].name) == 0)
+        if (strcmp(argv[at], COMMANDS[i].name) == 0) {
+            if (COMMANDS[i].secret)
+                crypt_wipe_freed(argv);
             return run(config, argc - at, argv + at, COMMANDS[i].run);
+        }
     if (at < argc)
         fprintf(stderr, "courantctl: there is no command %s\n", argv[at]);
     help(stderr);

@@ -10,13 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MODELS_MOST = 16 };
-
 static const char USAGE[] = "rebuild [--check | --force] [MODEL...]";
 
 struct wish {
     bool check, force;
-    const struct read_model *models[MODELS_MOST + 1];
+    const struct read_model *models[REBUILD_MODELS + 1];
     size_t count;
 };
 
@@ -25,7 +23,7 @@ static void add(struct wish *wish, const struct read_model *rows)
     for (size_t i = 0; i < wish->count; i++)
         if (wish->models[i] == rows)
             return;
-    if (wish->count < MODELS_MOST)
+    if (wish->count < REBUILD_MODELS)
         wish->models[wish->count++] = rows;
 }
 
@@ -70,7 +68,18 @@ static int look_for_direct(struct ctl *ctl, const struct wish *wish, struct err 
     return 0;
 }
 
-static int fold_all(struct ctl *ctl, struct rebuild *rebuild, struct err *err)
+/* What is wished and not made once more. */
+static void say_done(const struct rebuild *rebuild, const struct wish *wish)
+{
+    const struct read_model *const *made = rebuild_models(rebuild);
+    for (size_t i = 0; wish->models[i] != NULL; i++)
+        if (*made == wish->models[i])
+            made++;
+        else
+            printf("model    %s: in place already, by the run that was broken off\n", wish->models[i]->name);
+}
+
+static int fold_all(struct ctl *ctl, struct rebuild *rebuild, const struct wish *wish, struct err *err)
 {
     struct log_head head;
     struct progress progress;
@@ -80,6 +89,7 @@ static int fold_all(struct ctl *ctl, struct rebuild *rebuild, struct err *err)
     if (rebuild_position(rebuild) > 0)
         printf("folded   taken up at position %" PRId64 ", where an earlier run was broken off\n",
                rebuild_position(rebuild));
+    say_done(rebuild, wish);
     progress_start(&progress, "rebuild", rebuild_position(rebuild), head.position);
     while (more > 0) {
         more = rebuild_step(rebuild, err);
@@ -105,15 +115,16 @@ static void say_result(const struct read_model *rows, const struct rebuild_resul
 
 static int finish(struct rebuild *rebuild, const struct wish *wish, int64_t *differences, struct err *err)
 {
-    for (size_t i = 0; wish->models[i] != NULL; i++) {
+    const struct read_model *const *models = rebuild_models(rebuild);
+    for (size_t i = 0; models[i] != NULL; i++) {
         struct rebuild_result result;
-        if (rebuild_compare(rebuild, wish->models[i], &result, err) != 0 ||
-            (!wish->check && rebuild_switch(rebuild, wish->models[i], &result, err) != 0))
+        if (rebuild_compare(rebuild, models[i], &result, err) != 0 ||
+            (!wish->check && rebuild_switch(rebuild, models[i], &result, err) != 0))
             return -1;
-        say_result(wish->models[i], &result, wish->check);
+        say_result(models[i], &result, wish->check);
         *differences += result.differences;
     }
-    return wish->check ? rebuild_drop(rebuild, err) : 0;
+    return rebuild_finish(rebuild, err);
 }
 
 static int rebuild_all(struct ctl *ctl, const struct wish *wish, int64_t *differences, struct err *err)
@@ -121,9 +132,9 @@ static int rebuild_all(struct ctl *ctl, const struct wish *wish, int64_t *differ
     struct rebuild *rebuild;
     if (!wish->check && !wish->force && look_for_direct(ctl, wish, err) != 0)
         return -1;
-    if (rebuild_open(&rebuild, &ctl->conf, &MODEL, wish->models, err) != 0)
+    if (rebuild_open(&rebuild, &ctl->conf, &MODEL, wish->models, !wish->check, err) != 0)
         return -1;
-    int status = fold_all(ctl, rebuild, err);
+    int status = fold_all(ctl, rebuild, wish, err);
     if (status == 0)
         status = finish(rebuild, wish, differences, err);
     rebuild_close(&rebuild);

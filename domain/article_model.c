@@ -215,8 +215,6 @@ static const struct side SIDES[] = {
         .column_count = 5,
         .rows = search_rows,
         .moved = text_moved,
-        .late = "FULLTEXT KEY search (title, lead, content, extra)",
-        .late_key = "search",
     },
 };
 

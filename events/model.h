@@ -51,7 +51,6 @@ struct side {
     void (*rows)(const void *state, struct side_rows *rows);
     /* Whether the rows of one state differ from those of another; of the zero state there are none. */
     bool (*moved)(const void *before, const void *after);
-    const char *late, *late_key; /* a key that is added to a table that is full, for that is faster; NULL: none */
 };
 
 struct column {

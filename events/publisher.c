@@ -188,6 +188,9 @@ static int step(struct bus *bus, struct sql *db, struct lane *lane, struct bus_e
     }
     /* Elsewhere than we thought: by another publisher, by the loss of its files, or by another history. learn tells. */
     atomic_store(&lane->published, UNKNOWN);
+    if (err->kind == ERR_CONFLICT && last == end->position)
+        return fail(err, ERR_UNAVAILABLE, "bus: it takes nothing after %lld, where it ends: see the log of nats-server",
+                    (long long)last);
     return err->kind == ERR_CONFLICT ? 0 : -1;
 }
 

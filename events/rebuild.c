@@ -2,11 +2,15 @@
 #include "events/rebuild_internal.h"
 
 #include "base/fault.h"
+#include "base/hash.h"
+#include "events/late_keys.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define DONE "done:"
 
 enum { CHUNK = 2000, NEAR = 500, ARENA_LIMIT = 128 * 1024 * 1024 };
 
@@ -74,6 +78,40 @@ static int find_position(struct rebuild *r, int64_t *position, struct err *err)
     return 0;
 }
 
+/* Leaves away what the run that was broken off had put in place, if what it left can be taken up. */
+static int find_left(struct rebuild *r, const struct read_model *const *models, struct err *err)
+{
+    struct sql_rows rows;
+    size_t count = 0;
+    for (size_t i = 0; models[i] != NULL; i++) {
+        const char *mark = arena_printf(r->arena, DONE "%s", models[i]->name);
+        if (sql_select(r->db, r->arena, "SELECT 1 FROM rebuilds WHERE model = ? AND program = ?",
+                       SQL_ARGS(SQL_TEXT(mark), SQL_TEXT(r->program)), &rows, err) != 0)
+            return -1;
+        if (rows.count == 0)
+            r->models[count++] = models[i];
+    }
+    return find_position(r, &r->position, err);
+}
+
+static int find_all(struct rebuild *r, const struct read_model *const *models, struct err *err)
+{
+    memset(r->models, 0, sizeof r->models);
+    for (size_t i = 0; models[i] != NULL; i++)
+        r->models[i] = models[i];
+    if (sql_exec(r->db, "DELETE FROM rebuilds WHERE model LIKE '" DONE "%'", NULL, 0, NULL, err) != 0)
+        return -1;
+    return find_position(r, &r->position, err);
+}
+
+int rebuild_note_done(struct rebuild *r, const struct read_model *rows, struct err *err)
+{
+    return sql_exec(
+        r->db, "REPLACE INTO rebuilds (model, position, program) VALUES (?, ?, ?)",
+        SQL_ARGS(SQL_TEXT(arena_printf(r->arena, DONE "%s", rows->name)), SQL_INT(r->position), SQL_TEXT(r->program)),
+        NULL, err);
+}
+
 int rebuild_forget(struct rebuild *r, const struct read_model *rows, struct err *err)
 {
     return sql_exec(r->db, "DELETE FROM rebuilds WHERE model = ?", SQL_ARGS(SQL_TEXT(rows->name)), NULL, err);
@@ -105,12 +143,43 @@ static int lock(struct rebuild *r, struct err *err)
     return sql_number(SQL_CELL(&rows, 0, 0)) == 1 ? 0 : fail(err, ERR_CONFLICT, "another rebuild is at work");
 }
 
-static int clear_leftovers(struct rebuild *r, struct err *err)
+static int clear_leftovers(struct rebuild *r, const struct read_model *const *models, struct err *err)
+{
+    for (size_t i = 0; models[i] != NULL; i++)
+        if (rebuild_script(r->db, err, "DROP TABLE IF EXISTS rebuild_old_%s", models[i]->name) != 0 ||
+            rebuild_sides_script(r->db, err, "DROP TABLE IF EXISTS rebuild_old_%s", models[i]) != 0)
+            return -1;
+    return 0;
+}
+
+/* What was done behind the noted position is at most a chunk. */
+static int go_on(struct rebuild *r, struct err *err)
+{
+    if (r->position < 0)
+        return begin_afresh(r, err);
+    r->sure = r->position + CHUNK;
+    return 0;
+}
+
+/* Unique ones would also be in the way of shards that are not at the same event. */
+static int drop_keys(struct rebuild *r, struct err *err)
 {
     for (size_t i = 0; r->models[i] != NULL; i++)
-        if (rebuild_script(r->db, err, "DROP TABLE IF EXISTS rebuild_old_%s", r->models[i]->name) != 0 ||
-            rebuild_sides_script(r->db, err, "DROP TABLE IF EXISTS rebuild_old_%s", r->models[i]) != 0)
+        if (late_keys_drop(r->db, r->arena, r->models[i]->name, err) != 0)
             return -1;
+    return 0;
+}
+
+static int open_shards(struct rebuild *r, struct err *err)
+{
+    for (size_t s = 0; s < REBUILD_SHARDS; s++) {
+        struct shard *shard = &r->shards[s];
+        *shard = (struct shard){.r = r, .arena = arena_new(ARENA_LIMIT), .most = CHUNK};
+        if (shard->arena == NULL)
+            return fail(err, ERR_UNAVAILABLE, "no memory");
+        if (sql_open(&shard->db, r->conf, err) != 0)
+            return -1;
+    }
     return 0;
 }
 
@@ -124,7 +193,7 @@ static int read_ahead(struct rebuild *r, struct err *err)
 }
 
 int rebuild_open(struct rebuild **rebuild, const struct conf *conf, const struct model *model,
-                 const struct read_model *const *models, struct err *err)
+                 const struct read_model *const *models, bool switches, struct err *err)
 {
     struct rebuild *r = *rebuild = calloc(1, sizeof *r);
     if (r == NULL || (r->arena = arena_new(ARENA_LIMIT)) == NULL || (r->texts = arena_new(ARENA_LIMIT)) == NULL) {
@@ -134,10 +203,10 @@ int rebuild_open(struct rebuild **rebuild, const struct conf *conf, const struct
     r->most = CHUNK;
     r->conf = conf;
     r->model = model;
-    r->models = models;
     if (read_program(r->program, err) == 0 && sql_open(&r->db, conf, err) == 0 && lock(r, err) == 0 &&
-        clear_leftovers(r, err) == 0 && find_position(r, &r->position, err) == 0 &&
-        (r->position >= 0 || begin_afresh(r, err) == 0) && read_ahead(r, err) == 0)
+        (!switches || find_left(r, models, err) == 0) &&
+        ((switches && r->position > 0) || find_all(r, models, err) == 0) && clear_leftovers(r, models, err) == 0 &&
+        go_on(r, err) == 0 && drop_keys(r, err) == 0 && open_shards(r, err) == 0 && read_ahead(r, err) == 0)
         return 0;
     rebuild_close(rebuild);
     return -1;
@@ -148,11 +217,20 @@ void rebuild_close(struct rebuild **rebuild)
     if (*rebuild == NULL)
         return;
     ahead_close(&(*rebuild)->ahead);
+    for (size_t s = 0; s < REBUILD_SHARDS; s++) {
+        sql_close(&(*rebuild)->shards[s].db);
+        arena_free(&(*rebuild)->shards[s].arena);
+    }
     sql_close(&(*rebuild)->db);
     arena_free(&(*rebuild)->arena);
     arena_free(&(*rebuild)->texts);
     free(*rebuild);
     *rebuild = NULL;
+}
+
+const struct read_model *const *rebuild_models(const struct rebuild *rebuild)
+{
+    return rebuild->models;
 }
 
 int64_t rebuild_position(const struct rebuild *rebuild)
@@ -169,37 +247,108 @@ static bool is_chosen(const struct rebuild *r, const char *stream)
     return rows == NULL; /* an error, which touched_find names */
 }
 
-/* Leaves the events of other models away. */
-static void choose(const struct rebuild *r, struct event_list *list)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < list->count; i++)
-        if (is_chosen(r, list->events[i].stream))
-            list->events[count++] = list->events[i];
-    list->count = count;
-}
-
 static bool may_be_there(const struct touched *item)
 {
     return item->first > 1;
 }
 
-int rebuild_fold(struct rebuild *r, struct sql *db, const struct event_list *run, struct err *err)
+static int fold_run(const struct rebuild *r, struct sql *db, struct sql *keys, struct arena *arena,
+                    const struct event_list *run, struct err *err)
 {
     struct touched_list touched;
-    if (touched_find(r->model, r->arena, run, &touched, err) != 0 ||
-        touched_load(db, r->arena, r->model, "rebuild_", may_be_there, &touched, err) != 0)
+    bool any = run->count > 0 && run->events[0].position <= r->sure;
+    if (touched_find(r->model, arena, run, &touched, err) != 0 ||
+        touched_load(db, arena, r->model, "rebuild_", any ? NULL : may_be_there, &touched, err) != 0)
         return -1;
     for (size_t i = 0; i < touched.count; i++)
         if (touched.items[i].row != NULL)
             memcpy(touched.items[i].state, touched.items[i].row, touched.items[i].rows->state_size);
-    for (size_t i = 0; i < run->count; i++)
-        if (touched.of[i] != NULL && model_fold(r->model, touched.of[i]->state, &run->events[i], r->arena, err) != 0)
+    for (size_t i = 0; i < run->count; i++) {
+        const struct touched *item = touched.of[i];
+        /* What was done before the run was broken off, and not noted, is in the row. */
+        if (item != NULL && run->events[i].version > state_version(item->rows, item->state) &&
+            model_fold(r->model, item->state, &run->events[i], arena, err) != 0)
             return -1;
-    /* By a connection that holds no lock of tables: it could read no others. */
-    if (touched_keys(r->db, r->arena, r->model, &touched, err) != 0)
+    }
+    if (touched_keys(keys, arena, r->model, &touched, err) != 0)
         return -1;
-    return touched_write(db, r->arena, r->model, "rebuild_", r->sides, &touched, err);
+    return touched_write(db, arena, r->model, "rebuild_", r->sides, &touched, err);
+}
+
+int rebuild_fold(struct rebuild *r, struct sql *db, const struct event_list *run, struct err *err)
+{
+    /* The keys by a connection that holds no lock of tables: it could read no others. */
+    return fold_run(r, db, r->db, r->arena, run, err);
+}
+
+static int fold_shard_run(void *context, const struct event_list *run, struct err *err)
+{
+    const struct shard *shard = context;
+    if (sql_begin(shard->db, err) == 0 && fold_run(shard->r, shard->db, shard->db, shard->arena, run, err) == 0 &&
+        sql_commit(shard->db, err) == 0)
+        return 0;
+    sql_rollback(shard->db);
+    return -1;
+}
+
+static void *fold_shard(void *context)
+{
+    struct shard *shard = context;
+    shard->status = touched_runs(shard->arena, &shard->most, &shard->list, fold_shard_run, shard, &shard->err);
+    return NULL;
+}
+
+static void *fold_shard_apart(void *context)
+{
+    fold_shard(context);
+    sql_thread_end();
+    return NULL;
+}
+
+/* Two may have stood in each other's way; what one of them has done of the chunk is in its rows. */
+static int fold_alone(struct rebuild *r, struct shard *shard)
+{
+    if (shard->err.kind != ERR_TRANSIENT)
+        return -1;
+    r->sure = INT64_MAX;
+    fold_shard(shard);
+    return shard->status;
+}
+
+/* Gives each event of the models to the shard of its stream. */
+static int divide(struct rebuild *r, const struct event_list *list, struct err *err)
+{
+    for (size_t s = 0; s < REBUILD_SHARDS; s++) {
+        struct envelope *events = arena_alloc(r->arena, (list->count + 1) * sizeof *events);
+        if (events == NULL)
+            return fail(err, ERR_UNAVAILABLE, "no room for a chunk");
+        r->shards[s].list = (struct event_list){.events = events};
+    }
+    for (size_t i = 0; i < list->count; i++) {
+        struct event_list *part = &r->shards[hash_text(list->events[i].stream) % REBUILD_SHARDS].list;
+        if (is_chosen(r, list->events[i].stream))
+            part->events[part->count++] = list->events[i];
+    }
+    return 0;
+}
+
+static int fold_chunk(struct rebuild *r, struct err *err)
+{
+    size_t started = 1;
+    while (started < REBUILD_SHARDS &&
+           pthread_create(&r->shards[started].thread, NULL, fold_shard_apart, &r->shards[started]) == 0)
+        started++;
+    fold_shard(&r->shards[0]);
+    for (size_t s = 1; s < started; s++)
+        pthread_join(r->shards[s].thread, NULL);
+    for (size_t s = started; s < REBUILD_SHARDS; s++)
+        fold_shard(&r->shards[s]);
+    for (size_t s = 0; s < REBUILD_SHARDS; s++)
+        if (r->shards[s].status != 0 && fold_alone(r, &r->shards[s]) != 0) {
+            *err = r->shards[s].err;
+            return -1;
+        }
+    return 0;
 }
 
 static int note_position(struct rebuild *r, int64_t position, struct err *err)
@@ -208,6 +357,17 @@ static int note_position(struct rebuild *r, int64_t position, struct err *err)
         if (sql_exec(r->db, "UPDATE rebuilds SET position = ? WHERE model = ?",
                      SQL_ARGS(SQL_INT(position), SQL_TEXT(r->models[i]->name)), NULL, err) != 0)
             return -1;
+    return 0;
+}
+
+/* All up to here is in the shadows, and some more of it may be. */
+static int reach(struct rebuild *r, int64_t position, struct err *err)
+{
+    if (sql_begin(r->db, err) != 0 || note_position(r, position, err) != 0 || sql_commit(r->db, err) != 0) {
+        sql_rollback(r->db);
+        return -1;
+    }
+    r->position = position;
     return 0;
 }
 
@@ -223,39 +383,20 @@ static int read_chunk(struct rebuild *r, struct event_list *list, struct err *er
     return eventlog_read(r->db, r->texts, r->position, CHUNK, list, err);
 }
 
-/* A run of a chunk, or what of the chunk is of other models, and how far it goes. */
-static int fold_upto(struct rebuild *r, const struct event_list *run, int64_t position, struct err *err)
-{
-    if (sql_begin(r->db, err) != 0 || (run->count > 0 && rebuild_fold(r, r->db, run, err) != 0) ||
-        note_position(r, position, err) != 0 || sql_commit(r->db, err) != 0) {
-        sql_rollback(r->db);
-        return -1;
-    }
-    r->position = position;
-    return 0;
-}
-
-static int fold_run(void *context, const struct event_list *run, struct err *err)
-{
-    return fold_upto(context, run, run->events[run->count - 1].position, err);
-}
-
 int rebuild_step(struct rebuild *r, struct err *err)
 {
     struct event_list list;
+    arena_reset(r->arena);
     if (read_chunk(r, &list, err) != 0)
         return -1;
-    if (list.count == 0)
-        return 0;
-    int64_t last = list.events[list.count - 1].position;
     bool near = r->ahead == NULL && list.count < NEAR && !list.more;
-    choose(r, &list);
-    if (touched_runs(r->arena, &r->most, &list, fold_run, r, err) != 0)
+    int64_t last = list.count > 0 ? list.events[list.count - 1].position : r->position;
+    if (divide(r, &list, err) != 0 || fold_chunk(r, err) != 0)
         return -1;
-    list.count = 0;
-    if (r->position < last && fold_upto(r, &list, last, err) != 0)
-        return -1;
-    return near ? 0 : 1;
+    fault_point("rebuild-folded");
+    if (r->sure == INT64_MAX)
+        r->sure = last;
+    return reach(r, last, err) != 0 ? -1 : near ? 0 : 1;
 }
 
 void rebuild_differs(struct rebuild_result *result, const struct read_model *rows, const char *id, const char *what)
@@ -280,12 +421,12 @@ void rebuild_compare_rows(struct rebuild_result *result, const struct read_model
     rebuild_differs(result, rows, id, what);
 }
 
-int rebuild_drop(struct rebuild *r, struct err *err)
+int rebuild_finish(struct rebuild *r, struct err *err)
 {
     for (size_t i = 0; r->models[i] != NULL; i++)
         if (rebuild_forget(r, r->models[i], err) != 0 ||
             rebuild_script(r->db, err, "DROP TABLE IF EXISTS rebuild_%s", r->models[i]->name) != 0 ||
             rebuild_sides_script(r->db, err, "DROP TABLE IF EXISTS rebuild_%s", r->models[i]) != 0)
             return -1;
-    return 0;
+    return sql_exec(r->db, "DELETE FROM rebuilds WHERE model LIKE '" DONE "%'", NULL, 0, NULL, err);
 }

@@ -1,9 +1,10 @@
 /*
  * Making read models again from the log, on a live system.
  *
- * A model is folded into a shadow table, «rebuild_<name>», chunk by chunk; each chunk and how far it goes are one
- * transaction, so that a run that was killed is taken up where it was. Near the end of the log, shadow and table are
- * compared row by row at one moment. Then the table is locked for the moment that the last events take, and the two
+ * A model is folded into a shadow table, «rebuild_<name>», chunk by chunk, each divided by streams among some threads.
+ * How far it goes is noted behind what was written, and an event that a row has in it already is not folded again, so
+ * that a run that was killed is taken up where it was. Near the end of the log, shadow and table are compared row by
+ * row at one moment. Then the table is locked for the moment that the last events take, and the two
  * change places (RENAME). Nobody waits for longer than that moment.
  *
  * Crash: before the change the table is as it was; after it the new one is there, and what is left over is taken away
@@ -18,7 +19,7 @@
 
 struct rebuild;
 
-enum { REBUILD_NAMED = 5 };
+enum { REBUILD_NAMED = 5, REBUILD_MODELS = 16 };
 
 struct rebuild_result {
     int64_t rows, differences;
@@ -26,10 +27,16 @@ struct rebuild_result {
     int64_t pause_us;               /* how long the table was locked */
 };
 
-/* models: NULL-terminated, of this model. Takes up a run of the same program that was broken off, unless afresh. */
+/*
+ * models: NULL-terminated, of this model, at most REBUILD_MODELS. Takes up a run of the same program that was broken off;
+ * where models are to change places, and that run had done so with some of these, only the rest is made.
+ */
 int rebuild_open(struct rebuild **rebuild, const struct conf *conf, const struct model *model,
-                 const struct read_model *const *models, struct err *err);
+                 const struct read_model *const *models, bool switches, struct err *err);
 void rebuild_close(struct rebuild **rebuild);
+
+/* The models that this run makes, NULL-terminated. */
+const struct read_model *const *rebuild_models(const struct rebuild *rebuild);
 
 /* Where the shadows are; more than 0 at the start for a run that is taken up. */
 int64_t rebuild_position(const struct rebuild *rebuild);
@@ -45,7 +52,7 @@ int rebuild_compare(struct rebuild *rebuild, const struct read_model *rows, stru
 int rebuild_switch(struct rebuild *rebuild, const struct read_model *rows, struct rebuild_result *result,
                    struct err *err);
 
-/* Takes the shadows away, where they are only for comparing. */
-int rebuild_drop(struct rebuild *rebuild, struct err *err);
+/* All is done: takes away what is left, such as shadows that were only for comparing. */
+int rebuild_finish(struct rebuild *rebuild, struct err *err);
 
 #endif

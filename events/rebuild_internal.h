@@ -6,16 +6,34 @@
 #include "events/rebuild.h"
 #include "events/touched.h"
 
+#include <pthread.h>
+
+enum { REBUILD_SHARDS = 2 };
+
+/* The streams of a chunk are divided, each part is folded by a thread with its own connection. */
+struct shard {
+    struct rebuild *r;
+    struct sql *db;
+    struct arena *arena; /* for one run */
+    size_t most;         /* events of a run: see touched_runs */
+    struct event_list list;
+    pthread_t thread;
+    int status;
+    struct err err;
+};
+
 struct rebuild {
     const struct conf *conf;
     const struct model *model;
-    const struct read_model *const *models;
+    const struct read_model *models[REBUILD_MODELS + 1];
     struct sql *db;
     struct arena *texts; /* for the events of one chunk, where no thread reads them */
-    struct arena *arena; /* for one run of them */
-    size_t most;         /* events of a run: see touched_runs */
+    struct arena *arena; /* for one chunk, or one run of what is folded by hand */
+    size_t most;         /* events of such a run: see touched_runs */
+    struct shard shards[REBUILD_SHARDS];
     char program[2 * SHA256_SIZE + 1];
     int64_t position;
+    int64_t sure; /* behind it no row has an event in it that is not folded yet */
     struct ahead *ahead; /* NULL near the end of the log */
     bool sides;          /* the shadows of the sides are there, and follow */
 };
@@ -28,6 +46,9 @@ int rebuild_sides_script(struct sql *db, struct err *err, const char *format, co
 
 /* What there is of a shadow is not to be gone on with. */
 int rebuild_forget(struct rebuild *r, const struct read_model *rows, struct err *err);
+
+/* The model has changed places: a run that takes up this one leaves it as it is. */
+int rebuild_note_done(struct rebuild *r, const struct read_model *rows, struct err *err);
 
 /* Notes a difference; what says which. */
 void rebuild_differs(struct rebuild_result *result, const struct read_model *rows, const char *id, const char *what);

@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/fault.h"
+#include "events/late_keys.h"
 #include "events/sides.h"
 
 #include <pthread.h>
@@ -269,7 +270,7 @@ static int change_places(struct change *c, struct err *err)
         if (strcmp(c->rows->sides[i].name, name) <= 0)
             return fail(err, ERR_INTERNAL, "%s must sort after %s", c->rows->sides[i].name, name);
     /* The longest step, and until it is done a run that was broken off can be taken up. */
-    if (sides_make(c->r->db, c->texts, c->rows, err) != 0)
+    if (late_keys_make(c->r->db, c->texts, name, err) != 0 || sides_make(c->r->db, c->texts, c->rows, err) != 0)
         return -1;
     c->r->sides = true;
     if (rebuild_forget(c->r, c->rows, err) != 0 || follow(c, err) != 0 || open_connections(c, err) != 0 ||
@@ -308,6 +309,9 @@ int rebuild_switch(struct rebuild *r, const struct read_model *rows, struct rebu
     /* Whoever remembers what the old table said reads anew (events/known.h), for the two may have differed. */
     if (status == 0)
         status = sql_exec(r->db, "UPDATE log_head SET names = names + 1 WHERE one = 1", NULL, 0, NULL, err);
+    if (status == 0)
+        status = rebuild_note_done(r, rows, err);
+    fault_point("rebuild-noted");
     struct err *first = status == 0 ? err : NULL;
     if (rebuild_script(r->db, first, "DROP TABLE IF EXISTS rebuild_old_%s", rows->name) != 0 ||
         rebuild_sides_script(r->db, first, "DROP TABLE IF EXISTS rebuild_old_%s", rows) != 0)

@@ -1,6 +1,8 @@
 /* See sides.h. */
 #include "events/sides.h"
 
+#include "events/late_keys.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -133,24 +135,18 @@ static int fill(struct sql *db, struct arena *arena, const struct read_model *ro
 int sides_make(struct sql *db, struct arena *arena, const struct read_model *rows, struct err *err)
 {
     for (size_t i = 0; i < rows->side_count; i++) {
-        const struct side *side = &rows->sides[i];
-        const char *name = side->name;
+        const char *name = rows->sides[i].name;
         if (script(db,
                    arena_printf(arena, "DROP TABLE IF EXISTS rebuild_%s; CREATE TABLE rebuild_%s LIKE %s", name, name,
                                 name),
                    err) != 0 ||
-            (side->late != NULL &&
-             script(db, arena_printf(arena, "ALTER TABLE rebuild_%s DROP KEY %s", name, side->late_key), err) != 0))
+            late_keys_drop(db, arena, name, err) != 0)
             return -1;
     }
     if (fill(db, arena, rows, err) != 0)
         return -1;
     for (size_t i = 0; i < rows->side_count; i++)
-        if (rows->sides[i].late != NULL &&
-            script(db,
-                   arena_printf(arena, "SET SESSION innodb_ft_enable_stopword = OFF; ALTER TABLE rebuild_%s ADD %s",
-                                rows->sides[i].name, rows->sides[i].late),
-                   err) != 0)
+        if (late_keys_make(db, arena, rows->sides[i].name, err) != 0)
             return -1;
     return 0;
 }

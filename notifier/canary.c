@@ -156,11 +156,11 @@ static int append(struct sql *db, struct arena *arena, int64_t *position, struct
 }
 
 /* As a worker does: what is durable goes to the bus. Where that is away, the event comes by the log. */
-static void publish(const struct perch *perch, int64_t position)
+static void publish(const struct perch *perch, int64_t position, int64_t end)
 {
     struct err err;
     int done = 0;
-    while (bus_connected(perch->bus) && done == 0) {
+    while (bus_connected(perch->bus) && done == 0 && clock_steady() < end) {
         arena_reset(perch->arena);
         done = publish_missing(perch->bus, perch->db, perch->lane, perch->arena, position, &err);
     }
@@ -173,7 +173,7 @@ static int fly(struct perch *perch, struct flight *flight, int64_t *position, st
     if (perch_look(perch, &head, err) != 0 || send_request(flight, perch->key, head, err) != 0 ||
         await_text(flight, "retry:", err) != 0 || append(perch->db, perch->arena, position, err) != 0)
         return -1;
-    publish(perch, *position);
+    publish(perch, *position, flight->end);
     snprintf(frame, sizeof frame, "id: %" PRId64 "\nevent: canary.sent\n", *position);
     return await_text(flight, frame, err);
 }

@@ -1,5 +1,6 @@
 """What breaks, and how it heals."""
 
+import json
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ import urllib.request
 import pytest
 
 import fastcgi
-from courant import Session, Stream, until
+from courant import Nats, Session, Stream, until
 
 
 @pytest.fixture(autouse=True)
@@ -241,6 +242,14 @@ def test_retried_until_answered_is_once(stack, admin, point):
     assert stack.head == start + 2
 
 
+def notifier_ready(stack):
+    try:
+        with urllib.request.urlopen(stack.env["COURANT_STATUS_URL"] + "/readyz", timeout=20) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
+
+
 def timed(client, count):
     times = []
     for number in range(count):
@@ -323,6 +332,40 @@ def test_nats_hangs(stack, admin):
     assert stream.ids == list(range(start + 1, positions[-1] + 1))
     print(f"200 commands took {spent:.2f} s while the bus hung")
     assert spent < 3 * stack.slow
+
+
+def test_a_bus_that_takes_nothing(stack, admin):
+    """Full, say: commands and streams go on, the notifier stays ready; who fills it by hand is told."""
+    start = stack.head
+    until(lambda: stack.bus_last == start, 20, "the bus")
+    name = stack.env["COURANT_NATS_STREAM"]
+
+    def limit(most):
+        nats = Nats(stack.env["COURANT_NATS_URL"])
+        config = nats.ask(f"$JS.API.STREAM.INFO.{name}")["config"]
+        config.update(discard="new" if most > 0 else "old", max_msgs=most)
+        answer = nats.ask(f"$JS.API.STREAM.UPDATE.{name}", json.dumps(config).encode())
+        nats.close()
+        assert "error" not in answer, answer
+
+    limit(start)
+    try:
+        stream = Stream(stack, f"/events?topic=all&after={start}", admin.token)
+        positions = [admin.article(f"Refused by the bus {n}").position for n in range(20)]
+        stream.wait_for(positions[-1], 10)
+        stream.close()
+        stack.dev("stop", "notifier")
+        stack.dev("start", "notifier")
+        until(lambda: notifier_ready(stack), 10, "the notifier to be ready")
+        assert stack.bus_last == start
+        for args in ["bus", "rebuild"], ["bus", "status"]:
+            done = stack.ctl(*args)
+            assert done.returncode != 0, done.stdout
+        assert f"takes nothing after {start}" in stack.ctl("bus", "rebuild").stderr
+    finally:
+        limit(-1)
+    until(lambda: stack.bus_last == stack.head, 20, "the bus to catch up by itself")
+    assert stream.ids == list(range(start + 1, positions[-1] + 1))
 
 
 def test_a_database_hangs_under_the_notifier(stack, admin):

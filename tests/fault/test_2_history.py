@@ -132,7 +132,7 @@ def test_a_rebuild_that_is_killed(stack, admin):
     """At each of its steps, and again before it is whole: nothing is lost, and the next run is right."""
     made = [admin.article(f"Rebuilt {n}", tags=["rebuilt"]) for n in range(5)]
     before = stack.sql("SELECT COUNT(*), SUM(version) FROM articles")
-    for points in (["rebuild-created"], ["rebuild-forgotten"], ["rebuild-locked"], ["rebuild-renamed"],
+    for points in (["rebuild-created"], ["rebuild-folded"], ["rebuild-folded", "rebuild-folded"], ["rebuild-forgotten"], ["rebuild-locked"], ["rebuild-renamed"],
                    ["rebuild-renamed", "rebuild-created"], ["rebuild-locked", "rebuild-created", "rebuild-forgotten"]):
         for point in points:
             open(os.path.join(stack.faults, point), "w").close()
@@ -143,4 +143,26 @@ def test_a_rebuild_that_is_killed(stack, admin):
         assert done.returncode == 0 and " 0 different" in done.stdout, done.stdout + done.stderr
         assert "clean" in stack.verify()
         assert len(stack.client().get("/api/articles?tag=rebuilt").json["items"]) >= len(made)
+    assert stack.sql("SHOW TABLES LIKE 'rebuild\\_%'") == [] and stack.sql("SELECT COUNT(*) FROM rebuilds") == [["0"]]
+
+
+def test_a_rebuild_of_all_that_is_killed_after_the_first(stack, admin):
+    """What is in place is not made again, unless that is what is asked for; a check looks at all of it."""
+    def kill(*args):
+        open(os.path.join(stack.faults, "rebuild-noted"), "w").close()
+        assert stack.ctl("rebuild", *args).returncode == -9
+
+    made = [line.split()[1].rstrip(":") for line in stack.ctl("rebuild").stdout.splitlines() if line.startswith("model")]
+    assert len(made) > 1
+    kill()
+    admin.article("Meanwhile")
+    done = stack.ctl("rebuild")
+    assert done.returncode == 0 and f"model    {made[0]}: in place already" in done.stdout, done.stdout + done.stderr
+    assert "taken up at position" in done.stdout
+    assert all(f"model    {name}: in place" not in done.stdout for name in made[1:])
+    kill()
+    for args in ["--check"], made[:1], []:
+        done = stack.ctl("rebuild", *args)
+        assert done.returncode == 0 and "in place already" not in done.stdout, done.stdout + done.stderr
+    assert "clean" in stack.verify()
     assert stack.sql("SHOW TABLES LIKE 'rebuild\\_%'") == [] and stack.sql("SELECT COUNT(*) FROM rebuilds") == [["0"]]

@@ -362,9 +362,13 @@ def test_a_newer_form_is_refused(old):
 
 # ---- rebuild
 
+KEYS = ("SELECT table_name, index_name, seq_in_index, column_name, non_unique, index_type FROM information_schema.statistics "
+        "WHERE table_schema = DATABASE() ORDER BY 1, 2, 3")
+
+
 def test_rebuild_repairs(old):
     assert "clean" in old.ctl("verify").stdout
-    before = old.content()
+    before, keys = old.content(), old.sql(KEYS)
     ids = [row[0] for row in old.sql("SELECT id FROM articles ORDER BY id")]
     old.sql(f"UPDATE articles SET title = 'Harmed' WHERE id = '{ids[0]}'; DELETE FROM articles WHERE id = '{ids[1]}'; "
             "INSERT INTO users SELECT 'zzz', '', 'zzz', 'zzz', '', 1, NOW(6), NOW(6), NULL, NULL")
@@ -378,7 +382,7 @@ def test_rebuild_repairs(old):
     refused = old.ctl("rebuild")  # a row that the log knows nothing of may be all there is
     assert refused.returncode == 1 and "users: what row zzz holds is not in the log" in refused.stderr
     assert old.ctl("rebuild", "--force").returncode == 0
-    assert old.content() == before and "clean" in old.ctl("verify").stdout
+    assert old.content() == before and "clean" in old.ctl("verify").stdout and old.sql(KEYS) == keys
     assert [row for row in old.sql("SHOW TABLES") if row[0].startswith("rebuild_")] == []
     assert old.sql("SELECT COUNT(*) FROM rebuilds") == [["0"]]
 
@@ -387,9 +391,10 @@ def rebuild_and_kill(site, after):
     """kill -9 of a rebuild that has folded more than that; the position that it has noted."""
     with Session(site.stack, site.name) as other:
         # Whoever has the row's lock keeps the rebuild from noting the next step.
-        other.send("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED// BEGIN NOT ATOMIC DECLARE p BIGINT DEFAULT 0; REPEAT COMMIT; "
+        other.send("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED// BEGIN NOT ATOMIC DECLARE p BIGINT DEFAULT 0; "
+                   "DECLARE t DATETIME DEFAULT SYSDATE() + INTERVAL 60 SECOND; REPEAT COMMIT; "
                    "START TRANSACTION; SET p = (SELECT position FROM rebuilds WHERE model = 'articles' FOR UPDATE); "
-                   f"UNTIL p > {after} END REPEAT; SELECT p; END")
+                   f"UNTIL p > {after} OR SYSDATE() > t END REPEAT; SELECT p; END")
         with subprocess.Popen([site.stack.env["COURANT_CTL"], "--config", site.config, "rebuild"]) as process:
             (position,), = other.result()
             process.kill()
