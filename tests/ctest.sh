@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Writes the list of tests for ctest: SOURCE BUILD "UNIT-TESTS". From simple to complex; each stack is a fixture.
+# Writes the list of tests for ctest: SOURCE BUILD "UNIT-TESTS". From simple to complex; each stack is a fixture, and its tests run
+# one after the other, beside those of the other stack.
 set -euo pipefail
 source=$1 build=$2 units=$3
 
@@ -13,7 +14,7 @@ add() { # NAME LABEL TIMEOUT [PROPERTIES] -- COMMAND...
     shift
     printf 'add_test(%s' "$name"
     for word in "$@"; do printf ' "%s"' "$word"; done
-    printf ')\nset_tests_properties(%s PROPERTIES LABELS "%s" TIMEOUT %s RUN_SERIAL ON%s)\n' "$name" "$label" "$timeout" "$properties"
+    printf ')\nset_tests_properties(%s PROPERTIES LABELS "%s" TIMEOUT %s%s)\n' "$name" "$label" "$timeout" "${properties:- RUN_SERIAL ON}"
 }
 
 add style.layers style 60 -- "$source/tests/layers.sh" "$source"
@@ -39,25 +40,25 @@ for target in "$source"/tests/fuzz/fuzz_*.c; do
 done
 for kind in plain asan; do
     stack="$source/tests/stack.sh"
-    add "$kind.up" "stack;$kind" 300 FIXTURES_SETUP "$kind" -- "$stack" $kind up
+    add "$kind.up" "stack;$kind" 300 FIXTURES_SETUP "$kind" RESOURCE_LOCK "$kind" -- "$stack" $kind up
     for file in "$source"/tests/http/test_*.py; do
         name=$(basename "$file" .py)
-        add "$kind.http.${name#test_}" "http;$kind" 900 FIXTURES_REQUIRED "$kind" -- \
+        add "$kind.http.${name#test_}" "http;$kind" 900 FIXTURES_REQUIRED "$kind" RESOURCE_LOCK "$kind" -- \
             "$stack" $kind env /usr/bin/python3 -B -m pytest -q -p no:cacheprovider -rA --tb=short "$file"
     done
     for file in "$source"/tests/fault/test_*.py; do
         name=$(basename "$file" .py)
-        add "$kind.fault.${name#test_}" "fault;$kind" 900 FIXTURES_REQUIRED "$kind" -- \
+        add "$kind.fault.${name#test_}" "fault;$kind" 900 FIXTURES_REQUIRED "$kind" RESOURCE_LOCK "$kind" -- \
             "$stack" $kind env /usr/bin/python3 -B -m pytest -q -p no:cacheprovider -rA --tb=short "$file"
     done
     seconds=60
     [ $kind = plain ] || seconds=30
-    add "$kind.fault.machine" "fault;$kind" $((600 + ${COURANT_MACHINE_MINUTES:-0} * 90)) FIXTURES_REQUIRED "$kind" -- \
+    add "$kind.fault.machine" "fault;$kind" $((600 + ${COURANT_MACHINE_MINUTES:-0} * 90)) FIXTURES_REQUIRED "$kind" RESOURCE_LOCK "$kind" -- \
         "$stack" $kind env /usr/bin/python3 -B "$source/tests/fault/machine.py" --seconds $seconds
-    add "$kind.browser.live" "browser;$kind" 120 FIXTURES_REQUIRED "$kind" -- "$stack" $kind env node "$source/tests/browser/live.mjs"
-    add "$kind.browser.clients" "browser;$kind" 300 FIXTURES_REQUIRED "$kind" -- "$stack" $kind env node "$source/tests/browser/clients.mjs"
-    add "$kind.browser.module" "browser;$kind" 300 FIXTURES_REQUIRED "$kind" -- "$stack" $kind env node "$source/tests/browser/module.mjs"
-    add "$kind.down" "stack;$kind" 120 FIXTURES_CLEANUP "$kind" -- "$stack" $kind down
-    [ $kind = plain ] || add $kind.reports "stack;$kind" 60 FIXTURES_CLEANUP $kind DEPENDS $kind.down -- "$stack" $kind reports
+    add "$kind.browser.live" "browser;$kind" 120 FIXTURES_REQUIRED "$kind" RESOURCE_LOCK "$kind" -- "$stack" $kind env node "$source/tests/browser/live.mjs"
+    add "$kind.browser.clients" "browser;$kind" 300 FIXTURES_REQUIRED "$kind" RESOURCE_LOCK "$kind" -- "$stack" $kind env node "$source/tests/browser/clients.mjs"
+    add "$kind.browser.module" "browser;$kind" 300 FIXTURES_REQUIRED "$kind" RESOURCE_LOCK "$kind" -- "$stack" $kind env node "$source/tests/browser/module.mjs"
+    add "$kind.down" "stack;$kind" 120 FIXTURES_CLEANUP "$kind" RESOURCE_LOCK "$kind" -- "$stack" $kind down
+    [ $kind = plain ] || add $kind.reports "stack;$kind" 60 FIXTURES_CLEANUP $kind RESOURCE_LOCK $kind DEPENDS $kind.down -- "$stack" $kind reports
 done
 add dist.check dist 1200 -- make -C "$build" -s distcheck
