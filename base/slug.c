@@ -1,26 +1,36 @@
 /* Slugs, by ICU. See slug.h. */
 #include "base/slug.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unicode/ustring.h>
 #include <unicode/utrans.h>
 
 static UTransliterator *to_ascii;
+static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
+
+static int open_once(bool *opened, struct err *err)
+{
+    UErrorCode status = U_ZERO_ERROR;
+    UChar rules[40];
+    pthread_mutex_lock(&opening);
+    *opened = to_ascii == NULL;
+    u_uastrcpy(rules, "Any-Latin; Latin-ASCII; Lower");
+    if (*opened)
+        to_ascii = utrans_openU(rules, -1, UTRANS_FORWARD, NULL, 0, NULL, &status);
+    pthread_mutex_unlock(&opening);
+    return U_FAILURE(status) ? fail(err, ERR_INTERNAL, "ICU: %s", u_errorName(status)) : 0;
+}
 
 int slug_start(struct err *err)
 {
     /* A word of each of the large scripts, whose tables are then there. */
     static const char WARM[] = "Привет 東京 Ελλάδα سلام שלום 한국어 हिन्दी ไทย かな";
-    UErrorCode status = U_ZERO_ERROR;
-    UChar rules[40];
-    if (to_ascii != NULL)
-        return 0;
-    u_uastrcpy(rules, "Any-Latin; Latin-ASCII; Lower");
-    to_ascii = utrans_openU(rules, -1, UTRANS_FORWARD, NULL, 0, NULL, &status);
-    if (U_FAILURE(status))
-        return fail(err, ERR_INTERNAL, "ICU: %s", u_errorName(status));
-    struct arena *arena = arena_new(65536);
+    bool opened;
+    if (open_once(&opened, err) != 0)
+        return -1;
+    struct arena *arena = opened ? arena_new(65536) : NULL;
     if (arena != NULL)
         slug_of(arena, STR(WARM));
     arena_free(&arena);

@@ -28,6 +28,25 @@ static int dry_run(struct ctl *ctl, const char *folder)
     return CTL_OK;
 }
 
+/* What a rebuild has begun has the form of the tables from before. */
+static int forget_rebuilds(struct ctl *ctl, const char *folder, struct err *err)
+{
+    struct migrations migrations;
+    struct sql_rows rows;
+    if (migrations_load(ctl->db, ctl->arena, folder, &migrations, err) != 0)
+        return -1;
+    if (migrations.pending == 0)
+        return 0;
+    if (sql_select(
+            ctl->db, ctl->arena,
+            "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'rebuilds'", NULL,
+            0, &rows, err) != 0)
+        return -1;
+    return rows.count == 0
+               ? 0
+               : sql_exec(ctl->db, "DELETE FROM rebuilds WHERE model NOT LIKE 'migration:%'", NULL, 0, NULL, err);
+}
+
 int ctl_migrate(struct ctl *ctl, int argc, char **argv)
 {
     const char *folder = COURANT_PKGDATA "/migrations";
@@ -43,7 +62,8 @@ int ctl_migrate(struct ctl *ctl, int argc, char **argv)
     }
     if (dry)
         return dry_run(ctl, folder);
-    if (migrations_apply(ctl->db, ctl->arena, folder, say_applied, &err) != 0)
+    if (forget_rebuilds(ctl, folder, &err) != 0 ||
+        migrations_apply(ctl->db, ctl->arena, folder, say_applied, &err) != 0)
         return ctl_error(&err);
     if (keys_make_first(ctl->db, &err) != 0 || ctl_rebuild_migrated(ctl, &err) != 0)
         return ctl_error(&err);

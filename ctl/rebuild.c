@@ -132,7 +132,8 @@ static int rebuild_all(struct ctl *ctl, const struct wish *wish, int64_t *differ
     struct rebuild *rebuild;
     if (!wish->check && !wish->force && look_for_direct(ctl, wish, err) != 0)
         return -1;
-    if (rebuild_open(&rebuild, &ctl->conf, &MODEL, wish->models, !wish->check, err) != 0)
+    if (rebuild_open(&rebuild, &ctl->conf, &MODEL, wish->models, wish->count == 0 && !wish->check && !wish->force,
+                     err) != 0)
         return -1;
     int status = fold_all(ctl, rebuild, wish, err);
     if (status == 0)

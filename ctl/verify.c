@@ -38,7 +38,8 @@ struct verify {
     struct bus *bus;
     struct bus_feed *feed;
     struct arena *arena; /* for one run of a chunk's events */
-    size_t most;         /* events of a run: see touched_runs */
+    struct arena *message;
+    size_t most; /* events of a run: see touched_runs */
     struct ahead *ahead;
     struct states *states;
     struct progress progress;
@@ -102,7 +103,21 @@ static int find_start(struct verify *v, struct err *err)
     return 0;
 }
 
-/* The chain, in the thread that reads. */
+/* In the thread that reads, as the chain is. ERR_DAMAGED: the bus holds something else. */
+static int check_bus(struct verify *v, const struct envelope *event, struct err *err)
+{
+    if (event->position > v->bus_last || event->position < v->bus_first)
+        return 0;
+    arena_reset(v->message);
+    int got = bus_next_is(v->feed, v->message, FEED_WAIT_US, event, err);
+    if (got == 0)
+        return fail(err, ERR_UNAVAILABLE, "the bus did not deliver sequence %" PRId64, event->position);
+    if (got < 0 && err->kind == ERR_MALFORMED)
+        err->kind = ERR_DAMAGED;
+    return got > 0 ? 0 : -1;
+}
+
+/* The chain and the bus, in the thread that reads. */
 static int check_chain(void *context, struct event_list *list, struct err *err)
 {
     unsigned char digest[SHA256_SIZE], hash[SHA256_SIZE];
@@ -121,6 +136,10 @@ static int check_chain(void *context, struct event_list *list, struct err *err)
             return fail(err, ERR_DAMAGED, "position %" PRId64 ": %s", event->position, fault);
         }
         memcpy(v->hash, hash, SHA256_SIZE);
+        if (check_bus(v, event, err) != 0) {
+            list->count = i;
+            return -1;
+        }
     }
     return 0;
 }
@@ -140,18 +159,19 @@ static int find_bus(struct verify *v, struct err *err)
 static int open_all(struct verify *v, struct err *err)
 {
     v->arena = arena_new(ARENA_LIMIT);
+    v->message = arena_new(ARENA_LIMIT);
     v->most = CHUNK;
     v->states = states_new(STATES_BYTES);
     v->compared = calloc(MODEL.read_model_count, sizeof *v->compared);
-    if (v->arena == NULL || v->states == NULL || v->compared == NULL)
+    if (v->arena == NULL || v->message == NULL || v->states == NULL || v->compared == NULL)
         return fail(err, ERR_UNAVAILABLE, "no memory");
     if (take_snapshot(v, err) != 0 || find_start(v, err) != 0 || find_bus(v, err) != 0)
         return -1;
-    if (ahead_open(&v->ahead, &v->ctl->conf, v->position, v->head.position, CHUNK, check_chain, v, err) != 0)
+    int64_t first = v->bus_first > v->from ? v->bus_first : v->from;
+    if (v->bus_last >= first && bus_subscribe(v->bus, first, &v->feed, err) != 0)
         return -1;
     progress_start(&v->progress, "verify", v->position, v->head.position);
-    int64_t first = v->bus_first > v->from ? v->bus_first : v->from;
-    return v->bus_last >= first ? bus_subscribe(v->bus, first, &v->feed, err) : 0;
+    return ahead_open(&v->ahead, &v->ctl->conf, v->position, v->head.position, CHUNK, check_chain, v, err);
 }
 
 static void close_all(struct verify *v)
@@ -164,19 +184,8 @@ static void close_all(struct verify *v)
     bus_end();
     states_free(&v->states);
     free(v->compared);
+    arena_free(&v->message);
     arena_free(&v->arena);
-}
-
-static int check_bus(struct verify *v, const struct envelope *event, struct err *err)
-{
-    if (event->position > v->bus_last || event->position < v->bus_first)
-        return 0;
-    int got = bus_next_is(v->feed, v->arena, FEED_WAIT_US, event, err);
-    if (got == 0)
-        return fail(err, ERR_UNAVAILABLE, "the bus did not deliver sequence %" PRId64, event->position);
-    if (got > 0)
-        return 0;
-    return err->kind == ERR_MALFORMED ? differs(v, err) : -1;
 }
 
 /* The state before its first event of this chunk: kept, or folded anew, or that of a stream without events. */
@@ -309,10 +318,6 @@ static int check_log(struct verify *v, struct err *err)
             fail(err, ERR_CONFLICT, "position %" PRId64 " is missing from the log", v->position + 1);
             return differs(v, err);
         }
-        arena_reset(v->arena);
-        for (size_t i = 0; i < list.count; i++)
-            if (check_bus(v, &list.events[i], err) != 0)
-                return -1;
         v->position += (int64_t)list.count;
         if (touched_runs(v->arena, &v->most, &list, fold_run, v, err) != 0)
             return -1;

@@ -32,6 +32,7 @@ struct ahead {
 
 static int read_chunk(struct ahead *ahead, struct chunk *chunk, struct err *err)
 {
+    struct err before;
     int64_t left = ahead->upto - ahead->after;
     arena_reset(chunk->arena);
     chunk->list = (struct event_list){0};
@@ -40,7 +41,12 @@ static int read_chunk(struct ahead *ahead, struct chunk *chunk, struct err *err)
     size_t limit = left < (int64_t)ahead->size ? (size_t)left : ahead->size;
     int status = eventlog_read(ahead->db, chunk->arena, ahead->after, limit, &chunk->list, err);
     ahead->after += (int64_t)chunk->list.count;
-    return status == 0 && ahead->inspect != NULL ? ahead->inspect(ahead->context, &chunk->list, err) : status;
+    /* What comes before an event that cannot be read is looked at all the same, and is named first. */
+    if (ahead->inspect != NULL && ahead->inspect(ahead->context, &chunk->list, &before) != 0) {
+        *err = before;
+        status = -1;
+    }
+    return status;
 }
 
 static void *read_main(void *context)

@@ -295,7 +295,6 @@ int bus_publish(struct bus *bus, struct arena *arena, const struct envelope *eve
         return fail(err, ERR_UNAVAILABLE, "bus: not connected");
     natsStatus s = send_all(bus, arena, events, count, &answer);
     if (s == NATS_NO_RESPONDERS) {
-        *last = 0;
         return fail(err, ERR_CONFLICT, "bus: there is no stream");
     }
     if (s != NATS_OK)

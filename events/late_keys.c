@@ -7,6 +7,8 @@
 
 enum { KEYS_MOST = 64 };
 
+static const char QUOTED[] = "SET SESSION sql_quote_show_create = 1";
+
 struct keys {
     size_t count;
     struct str lines[KEYS_MOST]; /* «UNIQUE KEY `slug` (`slug`)» */
@@ -30,7 +32,8 @@ static int read_keys(struct sql *db, struct arena *arena, const char *table, str
     const char *show = table != NULL ? arena_printf(arena, "SHOW CREATE TABLE %s", table) : NULL;
     if (show == NULL)
         return no_room(err);
-    if (sql_select(db, arena, show, NULL, 0, &rows, err) != 0)
+    /* The names stand in backquotes, whatever the server was told. */
+    if (sql_script(db, QUOTED, strlen(QUOTED), err) != 0 || sql_select(db, arena, show, NULL, 0, &rows, err) != 0)
         return -1;
     const char *end;
     for (const char *at = SQL_CELL(&rows, 0, 1).data; (end = strchr(at, '\n')) != NULL; at = end + 1) {

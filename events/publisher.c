@@ -40,6 +40,7 @@ struct lane {
     int64_t next_check;      /* the holder's: clock_steady */
     atomic_llong due;        /* clock_steady: when the holder must have moved, unless it is stopped */
     atomic_llong rest_until; /* clock_steady */
+    atomic_llong refused;    /* where the bus ended when it last took nothing behind it, or UNKNOWN */
     atomic_bool tired;       /* the holder has had its turn and would hand over */
     atomic_int waiting;      /* who would take over */
     atomic_uint wake;        /* a futex: what the holder sleeps on when there is nothing to do */
@@ -59,6 +60,7 @@ struct lane *lane_new(bool shared)
     int status = pthread_mutex_init(&lane->lock, &attributes);
     pthread_mutexattr_destroy(&attributes);
     atomic_store(&lane->published, UNKNOWN);
+    atomic_store(&lane->refused, UNKNOWN);
     if (status != 0)
         lane_free(&lane);
     return lane;
@@ -188,10 +190,13 @@ static int step(struct bus *bus, struct sql *db, struct lane *lane, struct bus_e
     }
     /* Elsewhere than we thought: by another publisher, by the loss of its files, or by another history. learn tells. */
     atomic_store(&lane->published, UNKNOWN);
-    if (err->kind == ERR_CONFLICT && last == end->position)
+    if (err->kind != ERR_CONFLICT || last != end->position)
+        return err->kind == ERR_CONFLICT ? 0 : -1;
+    /* Once may be a server that died in the midst of a batch. */
+    if (atomic_exchange(&lane->refused, last) == last)
         return fail(err, ERR_UNAVAILABLE, "bus: it takes nothing after %lld, where it ends: see the log of nats-server",
                     (long long)last);
-    return err->kind == ERR_CONFLICT ? 0 : -1;
+    return 0;
 }
 
 static void pause_for(long microseconds)

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define DONE "done:"
+#define MARKS "60" /* minutes for which a table that was made is not made once more */
 
 enum { CHUNK = 2000, NEAR = 500, ARENA_LIMIT = 128 * 1024 * 1024 };
 
@@ -85,8 +86,12 @@ static int find_left(struct rebuild *r, const struct read_model *const *models, 
     size_t count = 0;
     for (size_t i = 0; models[i] != NULL; i++) {
         const char *mark = arena_printf(r->arena, DONE "%s", models[i]->name);
-        if (sql_select(r->db, r->arena, "SELECT 1 FROM rebuilds WHERE model = ? AND program = ?",
-                       SQL_ARGS(SQL_TEXT(mark), SQL_TEXT(r->program)), &rows, err) != 0)
+        if (sql_select(
+                r->db, r->arena,
+                "SELECT 1 FROM rebuilds AS r JOIN information_schema.tables AS t ON t.table_schema = DATABASE() "
+                "AND t.table_name = ? WHERE r.model = ? AND r.program = ? AND t.create_time > NOW() - INTERVAL " MARKS
+                " MINUTE",
+                SQL_ARGS(SQL_TEXT(models[i]->name), SQL_TEXT(mark), SQL_TEXT(r->program)), &rows, err) != 0)
             return -1;
         if (rows.count == 0)
             r->models[count++] = models[i];
@@ -152,12 +157,18 @@ static int clear_leftovers(struct rebuild *r, const struct read_model *const *mo
     return 0;
 }
 
-/* What was done behind the noted position is at most a chunk. */
+/*
+ * What was done behind the noted position is at most a chunk. A commit of the run that was killed may still be on its
+ * way: whoever gets the table's lock comes after it.
+ */
 static int go_on(struct rebuild *r, struct err *err)
 {
-    if (r->position < 0)
+    if (r->position <= 0)
         return begin_afresh(r, err);
     r->sure = r->position + CHUNK;
+    for (size_t i = 0; r->models[i] != NULL; i++)
+        if (rebuild_script(r->db, err, "LOCK TABLES rebuild_%s WRITE; UNLOCK TABLES", r->models[i]->name) != 0)
+            return -1;
     return 0;
 }
 
@@ -174,7 +185,7 @@ static int open_shards(struct rebuild *r, struct err *err)
 {
     for (size_t s = 0; s < REBUILD_SHARDS; s++) {
         struct shard *shard = &r->shards[s];
-        *shard = (struct shard){.r = r, .arena = arena_new(ARENA_LIMIT), .most = CHUNK};
+        *shard = (struct shard){.r = r, .arena = arena_new(ARENA_LIMIT / REBUILD_SHARDS), .most = CHUNK};
         if (shard->arena == NULL)
             return fail(err, ERR_UNAVAILABLE, "no memory");
         if (sql_open(&shard->db, r->conf, err) != 0)
@@ -193,7 +204,7 @@ static int read_ahead(struct rebuild *r, struct err *err)
 }
 
 int rebuild_open(struct rebuild **rebuild, const struct conf *conf, const struct model *model,
-                 const struct read_model *const *models, bool switches, struct err *err)
+                 const struct read_model *const *models, bool takes_up, struct err *err)
 {
     struct rebuild *r = *rebuild = calloc(1, sizeof *r);
     if (r == NULL || (r->arena = arena_new(ARENA_LIMIT)) == NULL || (r->texts = arena_new(ARENA_LIMIT)) == NULL) {
@@ -204,8 +215,8 @@ int rebuild_open(struct rebuild **rebuild, const struct conf *conf, const struct
     r->conf = conf;
     r->model = model;
     if (read_program(r->program, err) == 0 && sql_open(&r->db, conf, err) == 0 && lock(r, err) == 0 &&
-        (!switches || find_left(r, models, err) == 0) &&
-        ((switches && r->position > 0) || find_all(r, models, err) == 0) && clear_leftovers(r, models, err) == 0 &&
+        (!takes_up || find_left(r, models, err) == 0) &&
+        ((takes_up && r->position > 0) || find_all(r, models, err) == 0) && clear_leftovers(r, models, err) == 0 &&
         go_on(r, err) == 0 && drop_keys(r, err) == 0 && open_shards(r, err) == 0 && read_ahead(r, err) == 0)
         return 0;
     rebuild_close(rebuild);
@@ -266,8 +277,8 @@ static int fold_run(const struct rebuild *r, struct sql *db, struct sql *keys, s
     for (size_t i = 0; i < run->count; i++) {
         const struct touched *item = touched.of[i];
         /* What was done before the run was broken off, and not noted, is in the row. */
-        if (item != NULL && run->events[i].version > state_version(item->rows, item->state) &&
-            model_fold(r->model, item->state, &run->events[i], arena, err) != 0)
+        bool is_done = any && item != NULL && run->events[i].version <= state_version(item->rows, item->state);
+        if (item != NULL && !is_done && model_fold(r->model, item->state, &run->events[i], arena, err) != 0)
             return -1;
     }
     if (touched_keys(keys, arena, r->model, &touched, err) != 0)

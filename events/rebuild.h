@@ -29,10 +29,10 @@ struct rebuild_result {
 
 /*
  * models: NULL-terminated, of this model, at most REBUILD_MODELS. Takes up a run of the same program that was broken off;
- * where models are to change places, and that run had done so with some of these, only the rest is made.
+ * with takes_up, where that run has put some of these in place within the last hour, only the rest is made.
  */
 int rebuild_open(struct rebuild **rebuild, const struct conf *conf, const struct model *model,
-                 const struct read_model *const *models, bool switches, struct err *err);
+                 const struct read_model *const *models, bool takes_up, struct err *err);
 void rebuild_close(struct rebuild **rebuild);
 
 /* The models that this run makes, NULL-terminated. */

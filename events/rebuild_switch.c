@@ -297,7 +297,7 @@ int rebuild_switch(struct rebuild *r, const struct read_model *rows, struct rebu
                        .rows = rows,
                        .result = result,
                        .position = r->position,
-                       .texts = arena_new(64 * 1024),
+                       .texts = arena_new(1024 * 1024),
                        .ids = arena_new(IDS_BYTES)};
     int status = c.texts != NULL && c.ids != NULL ? change_places(&c, err) : fail(err, ERR_UNAVAILABLE, "no memory");
     arena_free(&c.ids);

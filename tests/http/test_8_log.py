@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import threading
 import pytest
 
 import fastcgi
-from courant import Nats, Session, Stream, until
+from courant import ROOT, Nats, Session, Stream, until
 from lines import Log
 
 FIXTURE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures", "log-schema-1.jsonl")
@@ -415,6 +416,19 @@ def test_rebuild_is_taken_up_where_it_was_killed(site):
     assert done.returncode == 0 and f"taken up at position {second}," in done.stdout, done.stdout + done.stderr
     assert done.stdout.count(" 0 different") == 2
     assert site.content() == before and "clean" in site.ctl("verify").stdout
+
+
+def test_rebuild_is_not_taken_up_over_a_migration(old, tmp_path):
+    """What was begun has the form of the tables from before."""
+    folder = shutil.copytree(f"{ROOT}/sql/migrations", tmp_path / "migrations")
+    (folder / f"{len(os.listdir(folder)) + 1:03}_longer.sql").write_text(
+        "ALTER TABLE articles MODIFY slug VARCHAR(130) CHARACTER SET ascii COLLATE ascii_bin NULL;")
+    assert rebuild_and_kill(old, 0) == 20
+    assert old.ctl("migrate", "--from", str(folder)).returncode == 0
+    done = old.ctl("rebuild")
+    assert done.returncode == 0 and "taken up" not in done.stdout, done.stdout + done.stderr
+    assert old.sql("SELECT column_type FROM information_schema.columns WHERE table_schema = DATABASE() AND "
+                   "table_name = 'articles' AND column_name = 'slug'") == [["varchar(130)"]]
 
 
 @pytest.mark.parametrize("point", ["rebuild-forgotten", "rebuild-locked", "rebuild-renamed"])
