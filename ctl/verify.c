@@ -24,7 +24,7 @@
 #include <string.h>
 
 enum {
-    CHUNK = 500,
+    CHUNK = 2000,
     FEED_WAIT_US = 5000000,
     SNAPSHOTS = 3,
     STATES_BYTES = 128 * 1024 * 1024,

@@ -113,13 +113,15 @@ def test_a_password_at_a_terminal(stack):
 
 
 def test_courantctl_overwrites_what_it_frees(stack):
-    running = subprocess.Popen([stack.env["COURANT_CTL"], "--config", stack.env["COURANT_CONFIG"], "events", "--follow", "--after", str(stack.head)],
-                               stdout=subprocess.DEVNULL)
+    """Where passwords and tokens come by."""
+    running = subprocess.Popen([stack.env["COURANT_CTL"], "--config", stack.env["COURANT_CONFIG"], "user", "passwd",
+                                stack.env["COURANT_ADMIN_USER"], "--password-stdin"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     try:
         until(lambda: b"glibc.malloc.perturb=165" in open(f"/proc/{running.pid}/environ", "rb").read(), what="the setting")
     finally:
         running.terminate()
         running.wait(20)
+        running.stdin.close()
 
 
 @pytest.fixture
