@@ -72,7 +72,7 @@ until curl -fsS "http://127.0.0.1:$hello_port/" >/dev/null 2>&1; do sleep 0.1; d
 # A run counts only if every answer was a 2xx.
 load() {
     local out
-    out=$(wrk -t2 -c$clients -d"${seconds}s" "$@")
+    out=$(wrk -t2 -c$clients -d"${seconds}s" --timeout 10s "$@")
     if grep -qE 'Non-2xx|Socket errors' <<<"$out"; then
         say "$out"
         exit 1
