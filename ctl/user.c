@@ -258,7 +258,7 @@ static int invite(struct ctl *ctl, int argc, char **argv, struct err *err)
     secret_make(INVITATION_KIND, text, hash);
     if (invitation_add(ctl->db, ctl->arena, &ctl->conf, hash, (int64_t)days * DAY_S, id, err) != 0)
         return -1;
-    printf("%s\ngood for one registration within %ld days; its id is %s\n", text, days, id);
+    printf("%s\ngood for one registration within %ld day%s; its id is %s\n", text, days, days == 1 ? "" : "s", id);
     return 0;
 }
 

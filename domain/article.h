@@ -63,6 +63,8 @@ extern const upcaster ARTICLE_PUBLISHED_UP[];
 /* Whether anybody may read it, or could before it was deleted. */
 bool article_public(const struct article *article);
 bool article_visible(const struct article *article, const struct actor *reader);
+/* Of an event that everybody is to see: it names the author and the editors too. */
+const char *article_audience_of_all(const struct article *article, struct arena *arena);
 
 /* See struct model. One query, if any of the events asks for it. */
 int articles_withdrawn(struct sql *db, struct arena *arena, bool (*add)(void *context, const char *stream),

@@ -111,6 +111,11 @@ static int derive(void *state, const unsigned char *key, struct arena *arena, st
     return 0;
 }
 
+const char *article_audience_of_all(const struct article *article, struct arena *arena)
+{
+    return arena_printf(arena, "public user:%s permission:article_edit_any", article->author_id);
+}
+
 bool article_public(const struct article *article)
 {
     return strcmp(article->status, "published") == 0 ||
@@ -121,8 +126,8 @@ bool article_public(const struct article *article)
 static const char *audience(const void *state, struct arena *arena)
 {
     const struct article *article = state;
-    return arena_printf(arena, "%suser:%s permission:article_edit_any", article_public(article) ? "public " : "",
-                        article->author_id);
+    return article_public(article) ? article_audience_of_all(article, arena)
+                                   : arena_printf(arena, "user:%s permission:article_edit_any", article->author_id);
 }
 
 bool article_visible(const struct article *article, const struct actor *reader)

@@ -17,7 +17,8 @@ static int publish(const void *state, const struct command *command, struct deci
         return fail(err, ERR_CONFLICT, "The article is published already.");
     const char *slug =
         article->slug_kept == 0 ? article_new_slug(command, article->content.title, article->id, true) : NULL;
-    if (!decision_add(decision, "article.published", "public", article_published_json(command, article->id, slug)))
+    if (!decision_add(decision, "article.published", article_audience_of_all(article, command->arena),
+                      article_published_json(command, article->id, slug)))
         return fail(err, ERR_INTERNAL, "no room for an event");
     return 0;
 }
@@ -28,7 +29,8 @@ static int unpublish(const void *state, const struct command *command, struct de
     const struct article *article = state;
     if (strcmp(article->status, "published") != 0)
         return fail(err, ERR_CONFLICT, "The article is a draft already.");
-    if (!decision_add(decision, "article.unpublished", "public", article_id_json(command, article->id)))
+    if (!decision_add(decision, "article.unpublished", article_audience_of_all(article, command->arena),
+                      article_id_json(command, article->id)))
         return fail(err, ERR_INTERNAL, "no room for an event");
     return 0;
 }

@@ -56,12 +56,28 @@ int article_may_delete(const void *state, const struct command *command, struct 
                : fail(err, ERR_DENIED, "Only its author and who has article_delete_any delete an article.");
 }
 
+static bool is_same(struct str a, struct str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+/* What says the same as before is no event: who saves without a change finds no other version. */
+static int revise(const struct article *article, const struct article_content *content, const struct command *command,
+                  struct decision *decision, struct err *err)
+{
+    const struct article_content *before = &article->content;
+    bool same = is_same(before->title, content->title) && is_same(before->subtitle, content->subtitle) &&
+                is_same(before->lead, content->lead) && is_same(before->content, content->content) &&
+                is_same(before->tags, content->tags);
+    return same ? 0 : article_revise(article, content, command, decision, err);
+}
+
 static int replace(const void *state, const struct command *command, struct decision *decision, struct err *err)
 {
     struct article_content content;
     if (!article_content_of(command, NULL, &content))
         return fail(err, ERR_INTERNAL, "the article is too large");
-    return article_revise(state, &content, command, decision, err);
+    return revise(state, &content, command, decision, err);
 }
 
 static int patch(const void *state, const struct command *command, struct decision *decision, struct err *err)
@@ -69,12 +85,12 @@ static int patch(const void *state, const struct command *command, struct decisi
     struct article_content content;
     if (!article_content_of(command, state, &content))
         return fail(err, ERR_INTERNAL, "the article is too large");
-    return article_revise(state, &content, command, decision, err);
+    return revise(state, &content, command, decision, err);
 }
 
 const struct command_type UPDATE_ARTICLE = {
     .name = "update_article",
-    .summary = "Replaces what an article says; a new revision.",
+    .summary = "Replaces what an article says; a new revision, where it says something else.",
     .model = &ARTICLES,
     .fields = WHOLE,
     .field_count = sizeof WHOLE / sizeof WHOLE[0],
@@ -85,7 +101,7 @@ const struct command_type UPDATE_ARTICLE = {
 
 const struct command_type PATCH_ARTICLE = {
     .name = "patch_article",
-    .summary = "Changes some of what an article says (RFC 7396); a new revision.",
+    .summary = "Changes some of what an article says (RFC 7396); a new revision, where it says something else.",
     .model = &ARTICLES,
     .fields = PATCH,
     .field_count = sizeof PATCH / sizeof PATCH[0],

@@ -1,6 +1,7 @@
 /* JetStream by nats.c. See bus.h. */
 #include "events/bus.h"
 
+#include "base/clock.h"
 #include "base/fault.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -23,6 +24,7 @@ enum {
     FEED_BYTES = 64 * 1024 * 1024,
     FEED_HEARTBEAT_S = 5,
     AWAIT_TRIES = 200,
+    AWAY_US = 1000000,
 };
 
 struct bus {
@@ -31,6 +33,8 @@ struct bus {
     jsCtx *jetstream;
     atomic_uint epoch;
     unsigned epoch_seen;
+    int64_t away_since; /* clock_steady, 0 for a connection that stands */
+    bool away_said;
     struct bus_feed *retired; /* to be destroyed with the connection */
 };
 
@@ -137,6 +141,24 @@ bool bus_connected(const struct bus *bus)
     return natsConnection_Status(bus->connection) == NATS_CONN_STATUS_CONNECTED;
 }
 
+void bus_watch(struct bus *bus)
+{
+    int64_t now = clock_steady();
+    if (bus_connected(bus)) {
+        if (bus->away_said)
+            log_info("bus: NATS is there again");
+        bus->away_since = 0;
+        bus->away_said = false;
+        return;
+    }
+    if (bus->away_since == 0)
+        bus->away_since = now;
+    if (!bus->away_said && now - bus->away_since > AWAY_US) {
+        log_warning("bus: NATS cannot be reached; what happens waits in the log");
+        bus->away_said = true;
+    }
+}
+
 int64_t bus_patience(const struct bus *bus)
 {
     return bus->conf->nats_timeout_ms * 1000;
@@ -213,7 +235,9 @@ int bus_await(struct bus *bus, struct err *err)
             return 0;
         nanosleep(&moment, NULL);
     }
-    return fail(err, ERR_UNAVAILABLE, "bus: %.200s cannot be reached", bus->conf->nats_url);
+    /* A password may stand before the @. */
+    const char *url = bus->conf->nats_url, *host = strrchr(url, '@');
+    return fail(err, ERR_UNAVAILABLE, "bus: %.200s cannot be reached", host != NULL ? host + 1 : url);
 }
 
 static natsStatus make_message(struct bus *bus, struct arena *arena, const struct envelope *event, natsMsg **message)

@@ -16,6 +16,10 @@ int bus_open(struct bus **bus, const struct conf *conf, struct err *err);
 void bus_close(struct bus **bus);
 /* Ends the client library's threads; once, at the end of a process, when every bus is closed. */
 void bus_end(void);
+/* To be called now and then by one process of several: a connection that is away for longer than a moment is said,
+ * once, and when it is back. */
+void bus_watch(struct bus *bus);
+
 bool bus_connected(const struct bus *bus);
 /* The longest that a call waits, in microseconds. */
 int64_t bus_patience(const struct bus *bus);

@@ -354,6 +354,7 @@ void lane_serve(struct lane *lane, struct bus *bus, struct sql *db, struct arena
     while (going() && !(held = take_over(lane, bus)))
         ;
     while (going()) {
+        bus_watch(bus);
         atomic_store(&lane->due, clock_steady() + SLEEP_US + bus_patience(bus) + STUCK_US);
         if (!bus_connected(bus) || resting(lane)) {
             pause_for(PAUSE_US);

@@ -271,6 +271,7 @@ void tail_next(struct tail *tail, struct arena *arena, int64_t timeout_us, struc
     int64_t until = clock_steady() + timeout_us;
     *list = (struct event_list){0};
     do {
+        bus_watch(tail->bus);
         if (tail->feed != NULL && (!bus_connected(tail->bus) || bus_epoch(tail->bus) != tail->epoch))
             drop_feed(tail);
         if (tail->feed != NULL)

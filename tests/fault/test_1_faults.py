@@ -242,6 +242,10 @@ def test_retried_until_answered_is_once(stack, admin, point):
     assert stack.head == start + 2
 
 
+def lines(stack, name):
+    return open(os.path.join(stack.dir, "log", f"{name}.log")).read().splitlines()
+
+
 def notifier_ready(stack):
     try:
         with urllib.request.urlopen(stack.env["COURANT_STATUS_URL"] + "/readyz", timeout=20) as answer:
@@ -265,6 +269,7 @@ def test_nats_stopped_and_started(stack, admin):
     with_bus, _ = timed(admin, 60)
     start = stack.head
     stream = Stream(stack, f"/events?topic=all&after={start}", admin.token)
+    said = {name: len(lines(stack, name)) for name in ("fcgi", "notifier")}
     stack.dev("stop", "nats")
     without, worst = timed(admin, 60)
     print(f"median with the bus {with_bus * 1000:.1f} ms, without {without * 1000:.1f} ms, worst {worst * 1000:.1f} ms")
@@ -273,8 +278,13 @@ def test_nats_stopped_and_started(stack, admin):
     last = admin.article("While the bus is down").position
     stream.wait_for(last, 5)
     assert time.monotonic() - sent < 1 * stack.slow
+    for name, count in said.items():
+        until(lambda: any("NATS cannot be reached" in line for line in lines(stack, name)[count:]), what="the warning")
     stack.dev("start", "nats")
     until(lambda: stack.bus_last == last, 20, "the bus to catch up by itself")
+    for name, count in said.items():
+        until(lambda: any("NATS is there again" in line for line in lines(stack, name)[count:]), what="the good news")
+        assert sum("cannot be reached" in line for line in lines(stack, name)[count:]) == 1
     more = admin.article("With the bus again").position
     stream.wait_for(more)
     stream.close()

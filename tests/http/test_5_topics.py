@@ -105,6 +105,29 @@ def test_one_article_one_author_one_account(stack, admin):
     assert streams(f"topic=articles&topic=article:{ids['first']}") == {ids["first"], ids["second"], ids["other"]}
 
 
+def test_an_author_is_followed_through_all_that_happens(stack):
+    """Each event of an article that was public once, to whoever follows its author, as by the topic of all articles."""
+    ann, after = Person(stack, "top"), stack.head
+    made = ann.client.article("Comes and goes", publish=False)
+    where, version = made.headers["location"], made.headers["etag"]
+    for path, body in ("/publish", None), ("", {"title": "Changed"}), ("/unpublish", None), ("/publish", None):
+        answer = ann.client.call("PATCH" if body else "POST", where + path, body, headers={"If-Match": version})
+        assert answer.status == 200, answer.body
+        version = answer.headers["etag"]
+    last = ann.client.call("DELETE", where, headers={"If-Match": version}).position
+    stream = f"article-{made.json['id']}"
+    for token in None, ann.client.token:
+        seen = {}
+        for topic in "articles", f"author:{ann.id}", f"article:{made.json['id']}":
+            reader = Stream(stack, f"/events?topic={topic}&after={after}", token)
+            reader.wait_for(last)
+            reader.close()
+            seen[topic] = [(frame[0], frame[1]) for frame in reader.events if frame[2]["stream"] == stream]
+        assert seen[f"author:{ann.id}"] == seen["articles"] == seen[f"article:{made.json['id']}"]
+        assert [name for _, name in seen["articles"]].count("article.published") == 2
+        assert {"article.unpublished", "article.deleted"} <= {name for _, name in seen["articles"]}
+
+
 def test_who_may_follow_what(stack, admin):
     ann, bob = Person(stack, "top"), Person(stack, "top")
     audit = admin.token
