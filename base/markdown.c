@@ -40,6 +40,22 @@ static bool disarm(cmark_node *document)
 
 enum { NESTED_MOST = 64 };
 
+/* Whether nothing but three or more of one mark is on a line, with blanks between: a rule, which opens no list. */
+static bool is_rule(const char *at, const char *end)
+{
+    size_t marks = 0;
+    char mark = '\0';
+    for (; at < end; at++) {
+        if (*at == ' ' || *at == '\t' || *at == '\r')
+            continue;
+        if ((*at != '-' && *at != '*') || (marks > 0 && *at != mark))
+            return false;
+        mark = *at;
+        marks++;
+    }
+    return marks >= 3;
+}
+
 /*
  * Whether a line opens more lists and quotations within each other than anybody writes. cmark looks at every open one
  * again for each line, so that ten thousand characters would take it a second.
@@ -47,21 +63,25 @@ enum { NESTED_MOST = 64 };
 static bool is_too_deep(struct str text)
 {
     size_t opened = 0;
+    const char *end = text.data; /* of the line */
     for (size_t i = 0; i < text.len; i++) {
+        if (i == 0 || text.data[i - 1] == '\n') {
+            end = memchr(text.data + i, '\n', text.len - i);
+            end = end != NULL ? end : text.data + text.len;
+            opened = 0;
+            if (is_rule(text.data + i, end)) {
+                i = (size_t)(end - text.data);
+                continue;
+            }
+        }
         char c = text.data[i];
         bool blank_next = i + 1 == text.len || strchr(" \t\n", text.data[i + 1]) != NULL;
-        if (c == '\n') {
-            opened = 0;
-        } else if (c == '>' || (blank_next && strchr("-+*.)", c) != NULL && c != '\0')) {
+        if (c == '>' || (blank_next && strchr("-+*.)", c) != NULL && c != '\0')) {
             if (++opened > NESTED_MOST)
                 return true;
-        } else if (strchr(" \t0123456789.)", c) == NULL || c == '\0') {
+        } else if (strchr(" \t\n0123456789.)", c) == NULL || c == '\0') {
             /* The text of the line has begun. */
-            const char *end = memchr(text.data + i, '\n', text.len - i);
-            if (end == NULL)
-                return false;
             i = (size_t)(end - text.data);
-            opened = 0;
         }
     }
     return false;

@@ -88,7 +88,7 @@ static int take_snapshot(struct verify *v, struct err *err)
 static int find_start(struct verify *v, struct err *err)
 {
     struct event_list list;
-    if (v->from > v->head.position + 1)
+    if (v->from - 1 > v->head.position)
         return fail(err, ERR_INVALID, "the log ends at position %" PRId64, v->head.position);
     v->position = v->from - 1;
     if (v->position == 0)
@@ -329,17 +329,18 @@ static int check_log(struct verify *v, struct err *err)
     return differs(v, err);
 }
 
-/* The table has the columns that the model names and no others, which nobody would compare. */
-static int check_columns(struct verify *v, const struct read_model *rows, struct err *err)
+/* The table has the columns that it is to have and no others, which nobody would compare. */
+static int check_columns(struct verify *v, const struct read_model *rows, const char *table, size_t count,
+                         struct err *err)
 {
     struct sql_rows found;
     if (sql_select(v->ctl->db, v->arena,
                    "SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name = ?",
-                   SQL_ARGS(SQL_TEXT(rows->name)), &found, err) != 0)
+                   SQL_ARGS(SQL_TEXT(table)), &found, err) != 0)
         return -1;
-    if (sql_number(SQL_CELL(&found, 0, 0)) == (int64_t)rows->column_count)
+    if (sql_number(SQL_CELL(&found, 0, 0)) == (int64_t)count)
         return 0;
-    fail(err, ERR_CONFLICT, "read model %s: the table has columns that no event makes", rows->name);
+    fail(err, ERR_CONFLICT, "read model %s: the table %s has columns that no event makes", rows->name, table);
     return differs(v, err);
 }
 
@@ -372,6 +373,8 @@ static int check_strays(struct verify *v, const struct read_model *rows, struct 
     for (size_t i = 0; i < rows->side_count; i++) {
         struct sql_rows found;
         const char *side = rows->sides[i].name;
+        if (check_columns(v, rows, side, rows->sides[i].column_count, err) != 0)
+            return -1;
         const char *text = arena_printf(v->arena,
                                         "SELECT s.id FROM %s AS s WHERE NOT EXISTS (SELECT 1 FROM %s AS r WHERE r.id = "
                                         "s.id) LIMIT 1",
@@ -397,7 +400,7 @@ static int check_rows(struct verify *v, size_t model, struct err *err)
     const char *text = arena_printf(v->arena, "SELECT COUNT(*) FROM %s", rows->name);
     if (text == NULL)
         return fail(err, ERR_UNAVAILABLE, "no room for a statement");
-    if (check_columns(v, rows, err) != 0 || check_strays(v, rows, err) != 0 ||
+    if (check_columns(v, rows, rows->name, rows->column_count, err) != 0 || check_strays(v, rows, err) != 0 ||
         sql_select(v->ctl->db, v->arena, text, NULL, 0, &found, err) != 0)
         return -1;
     int64_t all = sql_number(SQL_CELL(&found, 0, 0));
@@ -429,7 +432,8 @@ static int check_bus_end(struct verify *v, struct err *err)
 static int check_end(struct verify *v, struct err *err)
 {
     struct sql_rows rows;
-    if (sql_select(v->ctl->db, v->arena, "SELECT position FROM events WHERE position > ? ORDER BY position LIMIT 1",
+    if (sql_select(v->ctl->db, v->arena,
+                   "SELECT position FROM events WHERE position > ? OR position < 1 ORDER BY position LIMIT 1",
                    SQL_ARGS(SQL_INT(v->head.position)), &rows, err) != 0)
         return -1;
     if (rows.count == 0)
@@ -455,7 +459,9 @@ static int verify_all(struct verify *v, struct err *err)
     }
     if (check_bus_end(v, err) != 0)
         return -1;
-    printf("bus      %" PRId64 " messages, a prefix of the log%s\n", v->bus_last,
+    int64_t held = v->bus_last >= v->bus_first ? v->bus_last - v->bus_first + (v->bus_first > 0) : 0;
+    printf("bus      %" PRId64 " messages, a prefix of the log%s%s\n", held,
+           v->bus_first > 1 ? ", of which it has let the oldest go" : "",
            v->bus_last == 0 && v->position > 0 ? ": it is empty, see courantctl bus status"
            : v->bus_last < v->position         ? " (it is behind)"
                                                : "");

@@ -98,7 +98,8 @@ const char *article_new_slug(const struct command *command, struct str title, co
     /* After so many clashes somebody has taken them on purpose; the digits of this command nobody foresees. */
     if (command->clashes > 3)
         return article_slug(command->arena, title, command->event_ids[0], 3);
-    return article_slug(command->arena, title, id, public || command->clashes > 0 ? command->clashes : 1);
+    /* A draft's has so many that nobody finds it out by making articles of that title which take it. */
+    return article_slug(command->arena, title, id, public ? command->clashes : 3);
 }
 
 /* Whether the slug is one that a draft of this title could have been given. */

@@ -10,7 +10,8 @@ static const struct event_type EVENTS[] = {
     {"article.created", &ARTICLES, article_created, 2, ARTICLE_CREATED_UP, EVENT_CONTENT},
     {"article.deleted", &ARTICLES, article_deleted, 1, NULL, EVENT_WITHDRAWS},
     {"article.imported", &ARTICLES, article_imported, 2, ARTICLE_IMPORTED_UP, EVENT_CONTENT},
-    {"article.published", &ARTICLES, article_published, 2, ARTICLE_PUBLISHED_UP, EVENT_SHOWS},
+    {"article.published", &ARTICLES, article_published, 2, ARTICLE_PUBLISHED_UP,
+     EVENT_SHOWS | EVENT_CONTENT}, /* its slug */
     {"article.revision_created", &ARTICLES, article_revision_created, 1, NULL, EVENT_CONTENT},
     {"article.unpublished", &ARTICLES, article_unpublished, 1, NULL, EVENT_WITHDRAWS},
     {"article.updated", &ARTICLES, article_updated, 1, NULL, EVENT_CONTENT},

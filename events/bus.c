@@ -319,7 +319,7 @@ int bus_publish(struct bus *bus, struct arena *arena, const struct envelope *eve
         return fail(err, ERR_UNAVAILABLE, "bus: not connected");
     natsStatus s = send_all(bus, arena, events, count, &answer);
     if (s == NATS_NO_RESPONDERS) {
-        return fail(err, ERR_CONFLICT, "bus: there is no stream");
+        return fail(err, ERR_ABSENT, "bus: no stream takes the subject %.64s (nats.subject)", bus->conf->nats_subject);
     }
     if (s != NATS_OK)
         return unavailable(s, "publish", err);

@@ -92,16 +92,16 @@ static int check_chain(struct import *m, const struct envelope *event, const cha
     return 0;
 }
 
-static int insert_events(struct import *m, struct err *err)
+static int insert_events(struct import *m, size_t from, size_t count, struct err *err)
 {
     static const char *const INSERT = "INSERT INTO events (position, id, stream, version, type, audience, data, "
                                       "metadata, recorded_at, digest, hash) VALUES";
     struct sql_batch *moments = sql_batch_new(m->arena);
-    struct sql_arg *values = arena_alloc(m->arena, m->count * COLUMNS * sizeof *values);
+    struct sql_arg *values = arena_alloc(m->arena, count * COLUMNS * sizeof *values);
     if (moments == NULL || values == NULL)
         return fail(err, ERR_UNAVAILABLE, "no room for events");
-    for (size_t i = 0; i < m->count; i++) {
-        const struct envelope *event = &m->events[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct envelope *event = &m->events[from + i];
         const struct sql_arg row[COLUMNS] = {SQL_INT(event->position),
                                              SQL_TEXT(event->id),
                                              SQL_TEXT(event->stream),
@@ -115,7 +115,7 @@ static int insert_events(struct import *m, struct err *err)
                                              SQL_BYTES(event->hash, SHA256_SIZE)};
         memcpy(values + i * COLUMNS, row, sizeof row);
     }
-    return sql_insert(m->db, m->arena, INSERT, values, COLUMNS, m->count, err);
+    return sql_insert(m->db, m->arena, INSERT, values, COLUMNS, count, err);
 }
 
 static bool is_old(const struct touched *item)
@@ -171,6 +171,12 @@ static int fold_singly(struct import *m, const struct event_list *run, struct er
     return 0;
 }
 
+/* Whether it is one of the events that is at fault. */
+static bool names_a_line(const struct import *m, const struct err *err)
+{
+    return err->kind != ERR_UNAVAILABLE && err->kind != ERR_TRANSIENT && !arena_exhausted(m->folds);
+}
+
 /* Folds a run of the chunk's events into the read models themselves; all of it, or nothing. */
 static int fold_run(void *context, const struct event_list *run, struct err *err)
 {
@@ -180,7 +186,7 @@ static int fold_run(void *context, const struct event_list *run, struct err *err
     if (fold(m, run, err) == 0)
         return 0;
     undo(m, err);
-    return err->kind == ERR_CONFLICT && run->count > 1 ? fold_singly(m, run, err) : -1;
+    return names_a_line(m, err) && run->count > 1 ? fold_singly(m, run, err) : -1;
 }
 
 /* 1 when another event than this one is in the log as this one, with its id or its version of the stream; 0, or -1. */
@@ -215,13 +221,39 @@ static int64_t line_of_duplicate(struct import *m)
     return m->lines[m->count - 1];
 }
 
+/* The first event that the table does not take. */
+static int64_t line_of_refused(struct import *m)
+{
+    struct err err;
+    if (script(m, "ROLLBACK TO SAVEPOINT run", &err) != 0)
+        return m->lines[0];
+    for (size_t i = 0; i < m->count; i++) {
+        arena_reset(m->folds);
+        if (insert_events(m, i, 1, &err) != 0)
+            return m->lines[i];
+    }
+    return m->lines[0];
+}
+
+static int insert_all(struct import *m, struct err *err)
+{
+    if (script(m, "SAVEPOINT run", err) != 0)
+        return at_line(m->lines[0], err);
+    if (insert_events(m, 0, m->count, err) == 0)
+        return 0;
+    return at_line(err->kind == ERR_CONFLICT ? line_of_duplicate(m)
+                   : names_a_line(m, err)    ? line_of_refused(m)
+                                             : m->lines[0],
+                   err);
+}
+
 static int flush(struct import *m, struct err *err)
 {
     const struct event_list list = {.events = m->events, .count = m->count};
     if (m->count == 0)
         return 0;
-    if (insert_events(m, err) != 0)
-        return at_line(err->kind == ERR_CONFLICT ? line_of_duplicate(m) : m->lines[0], err);
+    if (insert_all(m, err) != 0)
+        return -1;
     if (touched_runs(m->folds, &m->most, &list, fold_run, m, err) != 0)
         return at_line(m->fault, err);
     m->count = m->bytes = 0;

@@ -190,13 +190,17 @@ static int step(struct bus *bus, struct sql *db, struct lane *lane, struct bus_e
     }
     /* Elsewhere than we thought: by another publisher, by the loss of its files, or by another history. learn tells. */
     atomic_store(&lane->published, UNKNOWN);
-    if (err->kind != ERR_CONFLICT || last != end->position)
+    bool absent = err->kind == ERR_ABSENT;
+    if (!absent && (err->kind != ERR_CONFLICT || last != end->position))
         return err->kind == ERR_CONFLICT ? 0 : -1;
-    /* Once may be a server that died in the midst of a batch. */
-    if (atomic_exchange(&lane->refused, last) == last)
-        return fail(err, ERR_UNAVAILABLE, "bus: it takes nothing after %lld, where it ends: see the log of nats-server",
-                    (long long)last);
-    return 0;
+    /* Once may be a stream that is to be made anew, or a server that died in the midst of a batch. */
+    if (atomic_exchange(&lane->refused, end->position) != end->position)
+        return 0;
+    err->kind = ERR_UNAVAILABLE;
+    return absent
+               ? -1
+               : fail(err, ERR_UNAVAILABLE,
+                      "bus: it takes nothing after %lld, where it ends: see the log of nats-server", (long long)last);
 }
 
 static void pause_for(long microseconds)

@@ -143,9 +143,9 @@ static int begin_afresh(struct rebuild *r, struct err *err)
 static int lock(struct rebuild *r, struct err *err)
 {
     struct sql_rows rows;
-    if (sql_select(r->db, r->arena, "SELECT GET_LOCK('courant rebuild', 0)", NULL, 0, &rows, err) != 0)
+    if (sql_select(r->db, r->arena, "SELECT GET_LOCK(CONCAT(DATABASE(), '.rebuild'), 0)", NULL, 0, &rows, err) != 0)
         return -1;
-    return sql_number(SQL_CELL(&rows, 0, 0)) == 1 ? 0 : fail(err, ERR_CONFLICT, "another rebuild is at work");
+    return sql_number(SQL_CELL(&rows, 0, 0)) == 1 ? 0 : fail(err, ERR_UNAVAILABLE, "another rebuild is at work");
 }
 
 static int clear_leftovers(struct rebuild *r, const struct read_model *const *models, struct err *err)

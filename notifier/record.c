@@ -140,7 +140,8 @@ bool record_ends(const struct record *record, const struct actor *reader)
         return false;
     if (ending->session_id != NULL)
         return strcmp(ending->session_id, reader->session_id) == 0;
-    return ending->spared == NULL || strcmp(ending->spared, reader->session_id) != 0;
+    /* What spares a session spares the programs that have a token of their own. */
+    return ending->spared == NULL || (reader->scopes == NULL && strcmp(ending->spared, reader->session_id) != 0);
 }
 
 bool records_add(struct records *records, struct record *record)

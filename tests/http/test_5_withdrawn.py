@@ -92,8 +92,7 @@ def test_unpublished_and_published_again(stack, admin, readers, wait):
     article = done(author, "unpublish_article", article)
     article = done(author, "update_article", article, title="A draft again", content="Corrected.")
     wait()
-    check(stack, admin, readers, after, article, ["article.published", "article.unpublished"],
-          [*seen, "article.unpublished", *CHANGED])
+    check(stack, admin, readers, after, article, ["article.unpublished"], [*seen, "article.unpublished", *CHANGED])
 
     article = done(author, "publish_article", article)
     wait()
@@ -111,9 +110,8 @@ def test_deleted(stack, admin, readers, wait):
         assert command(author, "delete_article", article).status in (200, 204)
     wait()
     seen = [*CONTENT, "article.published"]
-    check(stack, admin, readers, after, public, ["article.published", "article.deleted"], [*seen, "article.deleted"])
-    check(stack, admin, readers, after, draft, ["article.published", "article.unpublished"],
-          [*seen, "article.unpublished", "article.deleted"])
+    check(stack, admin, readers, after, public, ["article.deleted"], [*seen, "article.deleted"])
+    check(stack, admin, readers, after, draft, ["article.unpublished"], [*seen, "article.unpublished", "article.deleted"])
     check(stack, admin, readers, after, other, seen, seen)
 
 
@@ -157,8 +155,8 @@ def test_an_audience_of_before_that_names_nobody(stack, admin, readers):
             stack.sql(f"UPDATE events SET audience = '{audience}' WHERE position = {position}")
         stack.dev("start", "nats")
     until(lambda: stack.bus_last == stack.head, what="the bus")
-    withheld = ["article.published", "article.unpublished"]
-    assert list(seen.values()) == [withheld, withheld, withheld, [*CONTENT, *withheld]]
+    withheld = ["article.unpublished"]
+    assert list(seen.values()) == [withheld, withheld, withheld, [*CONTENT, "article.published", *withheld]]
     assert "clean" in stack.verify()
 
 
@@ -186,4 +184,4 @@ def test_no_answer_of_the_database_is_no_leak(stack, admin, readers):
     stream = Stream(stack, f"/events?after={after}")
     stream.wait_for(upto)
     stream.close()
-    assert stream.ids == list(range(after + 3, upto + 1))
+    assert stream.ids == list(range(after + 4, upto + 1))
