@@ -44,7 +44,7 @@ static const struct option options[] = {
     TEXT(nats, subject, "courant.events"),
     NUMBER(nats, timeout_ms, "500", 10, 60000),
     TEXT(fcgi, listen, "unix:/run/courant/fcgi.sock"),
-    NUMBER(fcgi, workers, "16", 1, 1024),
+    NUMBER(fcgi, workers, "24", 1, 1024),
     NUMBER(fcgi, body_limit, "262144", 1024, 917504),
     NUMBER(fcgi, body_timeout_s, "20", 1, 3600),
     TEXT(notifier, listen, "unix:/run/courant/notifier.sock"),

@@ -378,6 +378,31 @@ def test_a_bus_that_takes_nothing(stack, admin):
     assert stream.ids == list(range(start + 1, positions[-1] + 1))
 
 
+def test_a_stream_of_another_subject(stack, admin):
+    """Its name is ours; what we publish goes nowhere. That is said, and nobody turns."""
+    start, name = stack.head, stack.env["COURANT_NATS_STREAM"]
+    until(lambda: stack.bus_last == start, 20, "the bus")
+
+    def take(subjects):
+        nats = Nats(stack.env["COURANT_NATS_URL"])
+        config = nats.ask(f"$JS.API.STREAM.INFO.{name}")["config"]
+        before, config["subjects"] = config["subjects"], subjects
+        answer = nats.ask(f"$JS.API.STREAM.UPDATE.{name}", json.dumps(config).encode())
+        nats.close()
+        assert "error" not in answer, answer
+        return before
+
+    before = take(["elsewhere.>"])
+    try:
+        last = admin.article("To nowhere").position
+        done = stack.ctl("bus", "rebuild")
+        assert done.returncode == 2 and "nats.subject" in done.stderr, done.stdout + done.stderr
+        until(lambda: any("nats.subject" in line for line in lines(stack, "fcgi")[-50:]), 20, "the warning")
+    finally:
+        take(before)
+    until(lambda: stack.bus_last >= last, 20, "the bus to catch up by itself")
+
+
 def test_a_database_hangs_under_the_notifier(stack, admin):
     """Whoever would have to wait for it is told to come back; what needs no database goes on; an end is not held up."""
     made = admin.article("Before it hangs")

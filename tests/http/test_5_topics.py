@@ -138,6 +138,19 @@ def test_an_author_is_followed_through_all_that_happens(stack):
         assert {"article.unpublished", "article.deleted"} <= {name for _, name in seen["articles"]}
 
 
+def test_a_program_follows_on_when_its_user_changes_the_password(stack, admin):
+    ann = Person(stack, "top")
+    token = ann.client.post("/api/auth/tokens", {"name": "follows", "scopes": ["read"]}).json["token"]
+    stream = Stream(stack, f"/events?topic=articles&topic=user:{ann.id}&after={stack.head}", token)
+    done = ann.client.call("PUT", f"{ann.where}/password", {"password": "another long one", "current_password": ann.password})
+    assert done.status in (200, 204), done.body
+    last = admin.article("Afterwards").position
+    stream.wait_for(last)
+    assert not stream.ended.is_set()
+    stream.close()
+    assert "user.password_changed" in [frame[1] for frame in stream.events]
+
+
 def test_who_may_follow_what(stack, admin):
     ann, bob = Person(stack, "top"), Person(stack, "top")
     audit = admin.token

@@ -178,6 +178,27 @@ def test_what_comes_twice_is_named_at_its_line(site, of, what):
     assert site.content() == before
 
 
+@pytest.mark.parametrize("what", ["title", "slug", "audience"])
+def test_what_a_table_does_not_take_is_named_at_its_line(site, what):
+    log = Log()
+    for number in range(80):
+        log.article(number)
+    if what == "slug":
+        log.article(100, slug="s" * 121)
+    elif what == "audience":
+        log.article(100, audience="a" * 3000)
+    else:
+        log.add("article-" + (id := log.article(100)), "article.updated",
+                {"id": id, "title": "t" * 300, "subtitle": "", "lead": "", "content": "x", "tags": []})
+    line = len(log.lines)
+    for number in range(110, 150):
+        log.article(number)
+    before = site.content()
+    done = site.ctl("import", input=log.text)
+    assert done.returncode == 1 and f"line {line}:" in done.stderr, done.stderr
+    assert site.content() == before
+
+
 def test_a_version_that_does_not_follow_is_named_at_its_line(site):
     log = Log()
     for stream, version in ("canary-1", 1), ("canary-1", 2), ("canary-2", 1), ("canary-1", 4), ("canary-1", 5):
@@ -518,6 +539,32 @@ def test_verify_from_a_position_finds_rows_ahead_of_the_log(old):
     for start in "1", "15", "21":
         done = old.ctl("verify", "--from", start)
         assert done.returncode == 1 and "which is not in the log" in done.stdout, done.stdout + done.stderr
+
+
+def test_verify_looks_before_the_first_position_and_at_all_columns(old):
+    assert "clean" in old.ctl("verify").stdout
+    old.sql("ALTER TABLE articles_tags ADD COLUMN more INT NULL")
+    done = old.ctl("verify")
+    assert done.returncode == 1 and "articles_tags has columns that no event makes" in done.stdout, done.stdout
+    old.sql("ALTER TABLE articles_tags DROP COLUMN more")
+    old.sql("INSERT INTO events (position, id, stream, version, type, audience, data, metadata, recorded_at, digest, hash) SELECT 0, "
+            "'01a207b0-966d-703d-9027-aaeef33e4c7f', stream, version + 50, type, audience, data, metadata, recorded_at, digest, hash "
+            "FROM events WHERE position = 20")
+    done = old.ctl("verify")
+    assert done.returncode == 1 and "position 0 is in the log" in done.stdout, done.stdout
+    old.sql("DELETE FROM events WHERE position = 0; UPDATE log_head SET position = 9223372036854775807")
+    done = old.ctl("verify")
+    assert done.returncode == 1, done.stdout + done.stderr
+
+
+def test_two_rebuilds_of_one_database(old, stack):
+    """The second is refused; one of another database is not."""
+    with Session(stack, old.name) as other:
+        assert other.run("SELECT GET_LOCK(CONCAT(DATABASE(), '.rebuild'), 0)") == [["1"]]
+        done = old.ctl("rebuild", "--check")
+        assert done.returncode == 2 and "another rebuild is at work" in done.stderr
+        assert stack.ctl("rebuild", "--check").returncode == 0
+    assert old.ctl("rebuild", "--check").returncode == 0
 
 
 def append(site, *args, **more):
