@@ -440,6 +440,11 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
         return false;
     if (!may_ask_for_names(exchange, command->type))
         return false;
+    /* Before anything is looked up: which accounts are there is none of a stranger's business. */
+    if (command->actor->user_id == NULL && command->type->model == &USERS && !tells_anybody(command->type)) {
+        http_send_unauthorized(exchange->response, exchange->request, "This call needs an access token.");
+        return false;
+    }
     /* Who has somebody's session must not find out the password. */
     const struct try guess = {
         {"login-account", app->conf->throttle_login_account, 60}, exchange->actor.user_id, ID_TEXT - 1};

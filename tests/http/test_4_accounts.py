@@ -59,6 +59,16 @@ def test_all_faults_of_a_registration_at_once(stack):
     stack.client().post("/api/users", {"username": "a＠b", "email": "a@b", "password": "long enough"}).problem(422)
 
 
+def test_a_stranger_learns_of_no_account_by_its_id(stack, person):
+    """By commands too: the same for one that is there and for one that never was."""
+    unknown = "01a2071b-f843-7645-a001-b20b639515c1"
+    for name, more in (("erase_user", {}), ("set_permissions", {"permissions": []}), ("change_password", {"password": "long enough"}),
+                       ("update_user", {"username": "quiteother", "email": "quite@example.org"})):
+        answers = [stack.client().post(f"/api/commands/{name}", {"id": id, **more}, headers={"If-Match": "*"}) for id in (person.id, unknown)]
+        assert [answer.status for answer in answers] == [401, 401], name
+        assert len({answer.json["detail"] for answer in answers}) == 1
+
+
 def test_refresh_rotates(stack, person):
     first = refresh(stack, person.refresh)
     assert first.status == 200 and first.json["refresh_token"] != person.refresh and not first.cookies
