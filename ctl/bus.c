@@ -112,10 +112,11 @@ static int rebuild(struct ctl *ctl, struct bus *bus, bool force, struct err *err
     if (!force)
         return bus_align(bus, ctl->db, ctl->arena, &end, err) == 0 ? fill(ctl, bus, end.position, err) : -1;
     for (int i = 0, status = -1; i < FILL_TRIES; i++) {
+        if (i > 0)
+            nanosleep(&pause, NULL);
         status = empty(ctl, bus, err) == 0 ? fill(ctl, bus, 0, err) : -1;
         if (status == 0 || err->kind != ERR_UNAVAILABLE)
             return status;
-        nanosleep(&pause, NULL);
     }
     return -1;
 }

@@ -43,7 +43,7 @@ int bus_await(struct bus *bus, struct err *err);
 /*
  * Publishes events of successive positions, each only if it comes next, and awaits the answer to the last.
  * *last: the bus's last sequence as the answer tells, or -1. 0 when all are on the bus; -1 with ERR_CONFLICT
- * when the bus is elsewhere (*last says where), or ERR_UNAVAILABLE.
+ * when the bus is elsewhere (*last says where), ERR_ABSENT when no stream takes the subject, or ERR_UNAVAILABLE.
  */
 int bus_publish(struct bus *bus, struct arena *arena, const struct envelope *events, size_t count, int64_t *last,
                 struct err *err);

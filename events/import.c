@@ -227,11 +227,9 @@ static int64_t line_of_refused(struct import *m)
     struct err err;
     if (script(m, "ROLLBACK TO SAVEPOINT run", &err) != 0)
         return m->lines[0];
-    for (size_t i = 0; i < m->count; i++) {
-        arena_reset(m->folds);
+    for (size_t i = 0; i < m->count; i++)
         if (insert_events(m, i, 1, &err) != 0)
             return m->lines[i];
-    }
     return m->lines[0];
 }
 

@@ -110,6 +110,24 @@ def test_only_who_may_delete_any(stack, admin):
     assert admin.call("DELETE", made.headers["location"], headers=etag(made)).status == 204
 
 
+@pytest.mark.parametrize("rule", ["- " * 66, "* " * 70, "text\n\n" + "-" * 100 + "\n\nmore", "- " * 66 + "\r\n\r\nmore"])
+def test_a_long_rule_is_one(admin, rule):
+    html = admin.article("Ruled", content=rule, publish=False).json["html"]
+    assert "<hr />" in html and "<pre>" not in html and "<li>" not in html
+
+
+def test_what_is_to_be_made_has_no_version(admin):
+    for match in "*", '"v1"':
+        answer = admin.post("/api/articles", {"title": "a", "content": "b"}, headers={"If-Match": match})
+        assert answer.problem(412) and "etag" not in answer.headers
+
+
+def test_items_past_the_most_are_looked_at_too(admin):
+    tags = [f"t{number}" for number in range(21)] + [5, "", "t0", "x" * 41]
+    problem = admin.post("/api/articles", {"title": "a", "content": "b", "tags": tags}).problem(422)
+    assert [error["pointer"] for error in problem["errors"]] == ["/tags", "/tags/21", "/tags/22", "/tags/23", "/tags/24"]
+
+
 def test_html_is_safe(admin):
     text = ("# *Hi*\n\n<script>alert(1)</script>\n\n[a](javascript:alert(1)) [b](JaVaScRiPt&colon;x) [c](data:text/html,x) "
             "[d](vbscript:x) ![i](data:image/png;base64,AA) [e](https://example.org/?a=1&b=2) [f](/here) [g](mailto:a@b.c) "

@@ -65,6 +65,15 @@ def test_events_follow(stack, admin):
     assert positions == list(range(made.position - 2, made.position + 1))
 
 
+def test_the_password_of_the_bus_is_not_said(stack, tmp_path):
+    path = tmp_path / "courant.conf"
+    path.write_text(open(stack.env["COURANT_CONFIG"]).read() + "\n[nats]\nurl = nats://me:secretly@127.0.0.1:1\n")
+    for args in ["bus", "status"], ["verify"]:
+        done = stack.ctl(*args, config=str(path))
+        assert done.returncode == 2 and "127.0.0.1:1 cannot be reached" in done.stderr, done.stderr
+        assert "secretly" not in done.stdout + done.stderr
+
+
 def test_migrate(stack, migrations):
     assert "up to date" in stack.ctl("migrate").stdout
     count = len(os.listdir(migrations))
