@@ -38,18 +38,20 @@ for target in "$source"/tests/fuzz/fuzz_*.c; do
     # One seed, so that it is the same run each time; ./dev fuzz takes another each time.
     add "fuzz.${name#fuzz_}" fuzz 120 -- "$source/tests/fuzz.sh" "$build/../build-fuzz" "${name#fuzz_}" 15 "$build/fuzz" 1
 done
+# What hangs says where, before it is ended.
+pytest=(/usr/bin/python3 -B -m pytest -q -p no:cacheprovider -o faulthandler_timeout=400 -rA --tb=short)
 for kind in plain asan; do
     stack="$source/tests/stack.sh"
     add "$kind.up" "stack;$kind" 300 FIXTURES_SETUP "$kind" RESOURCE_LOCK "$kind" -- "$stack" $kind up
     for file in "$source"/tests/http/test_*.py; do
         name=$(basename "$file" .py)
         add "$kind.http.${name#test_}" "http;$kind" 900 FIXTURES_REQUIRED "$kind" RESOURCE_LOCK "$kind" -- \
-            "$stack" $kind env /usr/bin/python3 -B -m pytest -q -p no:cacheprovider -rA --tb=short "$file"
+            "$stack" $kind env "${pytest[@]}" "$file"
     done
     for file in "$source"/tests/fault/test_*.py; do
         name=$(basename "$file" .py)
         add "$kind.fault.${name#test_}" "fault;$kind" 900 FIXTURES_REQUIRED "$kind" RESOURCE_LOCK "$kind" -- \
-            "$stack" $kind env /usr/bin/python3 -B -m pytest -q -p no:cacheprovider -rA --tb=short "$file"
+            "$stack" $kind env "${pytest[@]}" "$file"
     done
     seconds=60
     [ $kind = plain ] || seconds=30

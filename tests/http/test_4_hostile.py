@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import select
 import signal
 import socket
 import subprocess
@@ -61,15 +62,16 @@ def at_a_terminal(stack, *args, typed=(), status=0):
     os.close(theirs)
     out, left = b"", list(typed)
     try:
-        while part := os.read(ours, 65536):
+        while select.select([ours], [], [], 20)[0] and (part := os.read(ours, 65536)):
             out += part
             if left and out.endswith(b": "):
                 line = left.pop(0)
                 os.write(ours, line.encode() + b"\n" * (line != "\x03"))
     except OSError:  # the other end is closed
         pass
+    finally:
+        os.close(ours)  # which ends what still waits for it
     assert running.wait(20) == status, out
-    os.close(ours)
     return out.decode()
 
 
@@ -110,6 +112,28 @@ def test_a_password_at_a_terminal(stack):
     # From a program it is one line, as before.
     done = stack.ctl("user", "passwd", name, "--password-stdin", input="from a program\nand more\n")
     assert done.returncode == 0 and stack.log_in(name, "from a program").status == 200
+
+
+def test_a_signal_before_the_answer_is_waited_for(stack):
+    """It comes while the terminal is halted, before the prompt is out; so it always is before the program waits for an answer."""
+    person = Person(stack, "sig")
+    ours, theirs = pty.openpty()
+    try:
+        termios.tcflow(theirs, termios.TCOOFF)
+        running = subprocess.Popen([stack.env["COURANT_CTL"], "--config", stack.env["COURANT_CONFIG"], "user", "passwd", person.name,
+                                    "--password-stdin"], stdin=theirs, stdout=theirs, stderr=theirs)
+        status = f"/proc/{running.pid}/status"
+        until(lambda: any(line.startswith("SigCgt:") and int(line.split()[1], 16) & 1 << (signal.SIGINT - 1) for line in open(status)),
+              what="a handler of the signal")
+        running.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+        termios.tcflow(theirs, termios.TCOON)
+        assert running.wait(20) == -signal.SIGINT
+        assert termios.tcgetattr(theirs)[3] & termios.ECHO, "the terminal is as it was"
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert stack.log_in(person.name, person.password).status == 200
 
 
 def test_courantctl_overwrites_what_it_frees(stack):
