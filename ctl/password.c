@@ -16,8 +16,8 @@ static void on_signal(int number)
     caught = number;
 }
 
-/* One line, without its end; what does not fit is not read. unheld: the signals that may break the wait off, and at no other time do
- * (NULL: as they are), so that none is lost between a prompt and the wait for its answer. */
+/* One line, without its end; what does not fit is not read. unheld: the signals that may break the wait off, and at no
+ * other time do (NULL: as they are), so that none is lost between a prompt and the wait for its answer. */
 static int read_line(const sigset_t *unheld, char *out, size_t room, struct err *err)
 {
     size_t length = 0;
