@@ -86,20 +86,49 @@ const struct command_type LOG_IN = {
     .beside = begin,
 };
 
+/*
+ * What several end at once ends once: whoever finds nothing left has nothing to do. That is looked up before the lock is
+ * had, and stated again with it.
+ */
+#define ENDED "ended"
+#define UNLESS_ENDED "IF ROW_COUNT() = 0 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '" ENDED "'; END IF"
+
+static int find_left(struct sql *db, struct command *command, const char *text, struct err *err)
+{
+    struct sql_rows rows;
+    if (sql_select(db, command->arena, text, SQL_ARGS(SQL_TEXT((const char *)command->aside)), &rows, err) != 0)
+        return -1;
+    command->prepared = rows.count > 0 ? command->aside : NULL;
+    return 0;
+}
+
+static int meanwhile(const char *key, struct err *err)
+{
+    return strcmp(key, ENDED) == 0 ? fail(err, ERR_TRANSIENT, "it has ended meanwhile") : 0;
+}
+
+static int find_session(struct sql *db, struct command *command, struct err *err)
+{
+    return find_left(db, command, "SELECT 1 FROM sessions WHERE id = ?", err);
+}
+
 static int log_out(const void *state, const struct command *command, struct decision *decision, struct err *err)
 {
-    return note(state, command, decision, "user.logged_out", session_json(command, command->aside), err);
+    const char *data = session_json(command, command->aside);
+    return command->prepared != NULL ? note(state, command, decision, "user.logged_out", data, err) : 0;
 }
 
 static int revoke(const void *state, const struct command *command, struct decision *decision, struct err *err)
 {
-    return note(state, command, decision, "user.session_revoked", session_json(command, command->aside), err);
+    const char *data = session_json(command, command->aside);
+    return command->prepared != NULL ? note(state, command, decision, "user.session_revoked", data, err) : 0;
 }
 
 static int end(struct sql_batch *batch, const struct command *command, struct err *err)
 {
     (void)err;
-    sql_batch_add(batch, "DELETE FROM sessions WHERE id = ?", SQL_ARGS(SQL_TEXT((const char *)command->aside)));
+    sql_batch_add(batch, "DELETE FROM sessions WHERE id = ?; " UNLESS_ENDED,
+                  SQL_ARGS(SQL_TEXT((const char *)command->aside)));
     return 0;
 }
 
@@ -108,7 +137,10 @@ const struct command_type LOG_OUT = {
     .summary = "Ends the session that it is sent in.",
     .model = &USERS,
     .removes = true,
+    .prepare = find_session,
+    .prepares_anew = true,
     .decide = log_out,
+    .taken = meanwhile,
     .beside = end,
 };
 
@@ -117,7 +149,10 @@ const struct command_type REVOKE_SESSION = {
     .summary = "Ends another session.",
     .model = &USERS,
     .removes = true,
+    .prepare = find_session,
+    .prepares_anew = true,
     .decide = revoke,
+    .taken = meanwhile,
     .beside = end,
 };
 
@@ -216,16 +251,22 @@ const struct command_type CREATE_TOKEN = {
     .beside = add_token,
 };
 
+static int find_token(struct sql *db, struct command *command, struct err *err)
+{
+    return find_left(db, command, "SELECT 1 FROM api_tokens WHERE id = ?", err);
+}
+
 static int revoke_token(const void *state, const struct command *command, struct decision *decision, struct err *err)
 {
     const char *data = arena_printf(command->arena, "{\"token_id\":\"%s\"}", (const char *)command->aside);
-    return note(state, command, decision, "user.token_revoked", data, err);
+    return command->prepared != NULL ? note(state, command, decision, "user.token_revoked", data, err) : 0;
 }
 
 static int remove_token(struct sql_batch *batch, const struct command *command, struct err *err)
 {
     (void)err;
-    sql_batch_add(batch, "DELETE FROM api_tokens WHERE id = ?", SQL_ARGS(SQL_TEXT((const char *)command->aside)));
+    sql_batch_add(batch, "DELETE FROM api_tokens WHERE id = ?; " UNLESS_ENDED,
+                  SQL_ARGS(SQL_TEXT((const char *)command->aside)));
     return 0;
 }
 
@@ -234,7 +275,10 @@ const struct command_type REVOKE_TOKEN = {
     .summary = "Ends an API token.",
     .model = &USERS,
     .removes = true,
+    .prepare = find_token,
+    .prepares_anew = true,
     .decide = revoke_token,
+    .taken = meanwhile,
     .beside = remove_token,
 };
 
@@ -284,16 +328,22 @@ const struct command_type CREATE_INVITATION = {
     .beside = add_invitation,
 };
 
+static int find_invitation(struct sql *db, struct command *command, struct err *err)
+{
+    return find_left(db, command, "SELECT 1 FROM invitations WHERE id = ?", err);
+}
+
 static int withdraw(const void *state, const struct command *command, struct decision *decision, struct err *err)
 {
     const char *data = arena_printf(command->arena, "{\"invitation_id\":\"%s\"}", (const char *)command->aside);
-    return note(state, command, decision, "user.invitation_revoked", data, err);
+    return command->prepared != NULL ? note(state, command, decision, "user.invitation_revoked", data, err) : 0;
 }
 
 static int remove_invitation(struct sql_batch *batch, const struct command *command, struct err *err)
 {
     (void)err;
-    sql_batch_add(batch, "DELETE FROM invitations WHERE id = ?", SQL_ARGS(SQL_TEXT((const char *)command->aside)));
+    sql_batch_add(batch, "DELETE FROM invitations WHERE id = ?; " UNLESS_ENDED,
+                  SQL_ARGS(SQL_TEXT((const char *)command->aside)));
     return 0;
 }
 
@@ -302,7 +352,10 @@ const struct command_type REVOKE_INVITATION = {
     .summary = "Ends an invitation.",
     .model = &USERS,
     .removes = true,
+    .prepare = find_invitation,
+    .prepares_anew = true,
     .authorise = may_invite,
     .decide = withdraw,
+    .taken = meanwhile,
     .beside = remove_invitation,
 };

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from courant import until
-from test_4_accounts import Person, refresh
+from courant import Session, until
+from test_4_accounts import Person, events_of, refresh
 
 
 @pytest.fixture
@@ -128,3 +128,33 @@ def test_a_logout_by_cookie(stack, person):
     for cookies in cookie, f"{cookie}; courant_access=x.y.z":
         over = log_out(stack, Cookie=cookies, Sec_Fetch_Site="same-origin")
         assert over.problem(401) and any("courant_refresh=;" in line for line in over.cookies)
+
+
+@pytest.mark.parametrize("what, ended", [("session", {"user.logged_out", "user.session_revoked"}), ("token", {"user.token_revoked"}),
+                                         ("invitation", {"user.invitation_revoked"})])
+def test_what_several_end_at_once_ends_once(stack, person, admin, what, ended):
+    """All of them have found it; then they wait for the lock of the account that it is of."""
+    other = person.another()
+    if what == "session":
+        id = next(item["id"] for item in other.client.get("/api/auth/sessions").json["items"] if item["current"])
+        calls = [(other.client, "POST", "/api/auth/logout")] * 2 + [(by, "DELETE", f"/api/auth/sessions/{id}") for by in (person.client, admin)]
+    else:
+        assert admin.call("PUT", person.where + "/permissions", {"permissions": ["user_admin"]}, headers={"If-Match": "*"}).status == 200
+        maker = person.another()
+        where = f"/api/auth/{what}s"
+        id = maker.client.post(where, {"name": "n", "scopes": ["read"]} if what == "token" else {}).json["id"]
+        calls = [(maker.client, "DELETE", f"{where}/{id}")] * 4
+    head, answers = stack.head, []
+    threads = [threading.Thread(target=lambda by, *call: answers.append(stack.client(by.token).call(*call).status), args=call) for call in calls]
+    with Session(stack) as session:
+        session.run(f"START TRANSACTION; SELECT id FROM users WHERE id = '{person.id}' FOR UPDATE")
+        for thread in threads:
+            thread.start()
+        waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'courant' AND info LIKE '%FOR UPDATE'"
+        until(lambda: stack.root(waiting) == [["4"]], what="four that wait for the account")
+        session.run("COMMIT")
+        for thread in threads:
+            thread.join()
+    assert answers == [204] * 4
+    assert len([type for type, data in events_of(stack, person.id) if type in ended and id in data.values()]) == 1
+    assert stack.head == head + 1 and "clean" in stack.verify()
