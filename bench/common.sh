@@ -1,4 +1,4 @@
-# What the benches share: the stack of $work, and how figures are kept. For http.sh and length.sh, which set work, rounds and clients.
+# What the benches share: the stack of $work, and how figures are kept. They set work, and may set settings: lines of its configuration.
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export COURANT_DEV_DIR=$work/stack COURANT_DEV_PREFIX=$work/prefix
 COURANT_DEV_PORT=${COURANT_BENCH_PORT:-18280}
@@ -14,6 +14,8 @@ cleanup() {
 trap cleanup EXIT
 
 "$root/dev" reset >&2
+mkdir -p "$COURANT_DEV_DIR"
+printf '%s\n' "${settings:-}" >"$COURANT_DEV_DIR/courant.local.conf"
 "$root/dev" up >&2
 eval "$("$root/dev" env)"
 

@@ -2,33 +2,16 @@
 # The speed of streams: WORK, the folder with build/ and prefix/. Courant's notifier and Nchan (one worker) in turn, round
 # by round, each read by bench_sse; medians of the rounds, and of each round's ratios.
 set -euo pipefail
-root=$(cd "$(dirname "$0")/.." && pwd)
 work=$1
 rounds=${COURANT_BENCH_ROUNDS:-3}
 seconds=${COURANT_BENCH_SECONDS:-5}
 idle=${COURANT_BENCH_IDLE:-15000}
 storm=${COURANT_BENCH_STORM:-10000}
-export COURANT_DEV_DIR=$work/stack COURANT_DEV_PREFIX=$work/prefix
-COURANT_DEV_PORT=${COURANT_BENCH_PORT:-18280}
-export COURANT_DEV_PORT
-nchan_port=$((COURANT_DEV_PORT + 7))
+settings=$'[notifier]\nclients = 100000\nclients_user = 100000\nclients_address = 100000\ncanary_s = 86400'
 ulimit -n "$(ulimit -Hn)"
-
-started=()
-cleanup() {
-    local pid
-    for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
-    "$root/dev" down
-}
-trap cleanup EXIT
-say() { printf '%s\n' "$*" >&2; }
-
-mkdir -p "$COURANT_DEV_DIR"
-printf '[notifier]\nclients = 100000\nclients_user = 100000\nclients_address = 100000\ncanary_s = 86400\n' >"$COURANT_DEV_DIR/courant.local.conf"
-"$root/dev" reset >&2
-printf '[notifier]\nclients = 100000\nclients_user = 100000\nclients_address = 100000\ncanary_s = 86400\n' >"$COURANT_DEV_DIR/courant.local.conf"
-"$root/dev" up >&2
-eval "$("$root/dev" env)"
+# shellcheck source=bench/common.sh
+. "$(dirname "$0")/common.sh"
+nchan_port=$((COURANT_DEV_PORT + 7))
 notifier_port=${COURANT_NOTIFIER_URL##*:}
 run=$(dirname "$COURANT_DB_SOCKET")
 notifier_pid() { cut -d' ' -f1 "$run/notifier.pid"; }
@@ -75,29 +58,26 @@ nchan() {
         sender="exec $send post 127.0.0.1 $nchan_port /pub $rate 0 >/dev/null" "$@"
 }
 value() { printf '%s\n' "$2" | tr ' ' '\n' | sed -n "s/^$1=//p"; }
-median() { sort -n | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
-divide() { awk -v a="$1" -v b="$2" 'BEGIN {printf "%.3f\n", (b > 0 ? a / b : 0)}'; }
 
 # both NAME STREAMS RATE FIGURE...: each round Courant, then Nchan; the figures of each, and of the round the ratio
 both() {
     local name=$1 streams=$2 rate=$3 figure round ours theirs
     shift 3
-    rm -f "$work/nchan/figures."*
+    rm -f "$work/figures/"*
     for ((round = 1; round <= rounds; round++)); do
         ours=$(courant "$streams" "$rate")
         theirs=$(nchan "$streams" "$rate")
         say "$name, round $round: courant $ours"
         say "$name, round $round: nchan   $theirs"
         for figure in "$@"; do
-            value "$figure" "$ours" >>"$work/nchan/figures.$figure.courant"
-            value "$figure" "$theirs" >>"$work/nchan/figures.$figure.nchan"
-            divide "$(value "$figure" "$ours")" "$(value "$figure" "$theirs")" >>"$work/nchan/figures.$figure.ratio"
+            note "$figure.courant" "$(value "$figure" "$ours")"
+            note "$figure.nchan" "$(value "$figure" "$theirs")"
+            note "$figure.ratio" "$(ratio "$(value "$figure" "$ours")" "$(value "$figure" "$theirs")")"
         done
     done
     for figure in "$@"; do
         printf '%-32s %-12s courant %10s   nchan %10s   ratio %s\n' "$name" "$figure" \
-            "$(median <"$work/nchan/figures.$figure.courant")" "$(median <"$work/nchan/figures.$figure.nchan")" \
-            "$(median <"$work/nchan/figures.$figure.ratio")"
+            "$(of "$figure.courant")" "$(of "$figure.nchan")" "$(of "$figure.ratio")"
     done
 }
 
@@ -116,12 +96,12 @@ stalled() {
     done
 }
 # A notifier that has just started, so that nothing but the streams is in its memory.
-fresh() {
+start_anew() {
     "$root/dev" stop notifier >&2
     "$root/dev" start notifier >&2
 }
 memory() {
-    fresh
+    start_anew
     local found
     found=$("$work/build/bench_sse" 127.0.0.1 "$notifier_port" /events streams="$idle" seconds=1 warm=0 pid="$(notifier_pid)")
     printf '%-32s %s KB each\n' "$idle idle streams" "$(value kb_stream "$found")"
@@ -131,7 +111,7 @@ storm() {
     local answer n position before
     answer=$("$send" log "$COURANT_CONFIG" 0 1000)
     n=${answer% *} position=${answer#* }
-    fresh
+    start_anew
     reads() { mariadb --no-defaults -S "$COURANT_DB_SOCKET" -uroot -N -B -e "SHOW GLOBAL STATUS LIKE 'Com_stmt_execute'" | cut -f2; }
     before=$(reads)
     found=$("$work/build/bench_sse" 127.0.0.1 "$notifier_port" /events streams="$storm" pid="$(notifier_pid)" \

@@ -87,8 +87,8 @@ const struct command_type LOG_IN = {
 };
 
 /*
- * What several end at once ends once: whoever finds nothing left has nothing to do. That is looked up before the lock is
- * had, and stated again with it.
+ * What several end at once ends once: whoever finds nothing left has nothing to do. That is looked up before the lock
+ * is had, and stated again with it.
  */
 #define ENDED "ended"
 #define UNLESS_ENDED "IF ROW_COUNT() = 0 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '" ENDED "'; END IF"

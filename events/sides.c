@@ -14,31 +14,6 @@ static int no_room(struct err *err)
     return fail(err, ERR_UNAVAILABLE, "no room for a statement");
 }
 
-/* Deletes the rows of those of the list that had any. */
-static int delete_old(struct sql *db, struct arena *arena, const struct side *side, const char *prefix,
-                      const struct touched_list *list, const struct read_model *rows, struct err *err)
-{
-    struct sql_arg ids[AT_ONCE];
-    size_t count = 0;
-    const char *places = sql_places(arena, AT_ONCE);
-    const char *text =
-        places != NULL ? arena_printf(arena, "DELETE FROM %s%s WHERE id IN %s", prefix, side->name, places) : NULL;
-    if (text == NULL)
-        return no_room(err);
-    for (size_t i = 0; i < list->count; i++) {
-        if (list->items[i].rows == rows && list->items[i].row != NULL)
-            ids[count++] = SQL_TEXT(list->items[i].id);
-        if (count == 0 || (count < AT_ONCE && i + 1 < list->count))
-            continue;
-        for (; count < AT_ONCE; count++)
-            ids[count] = ids[0];
-        if (sql_exec(db, text, ids, AT_ONCE, NULL, err) != 0)
-            return -1;
-        count = 0;
-    }
-    return 0;
-}
-
 static int insert_rows(struct sql *db, struct arena *arena, const struct side *side, const char *prefix,
                        const struct side_rows *made, struct err *err)
 {
@@ -65,7 +40,7 @@ int sides_write(struct sql *db, struct arena *arena, const struct read_model *ro
         for (size_t i = 0; i < list->count; i++)
             if (list->items[i].rows == rows)
                 side->rows(list->items[i].state, &made);
-        if (delete_old(db, arena, side, prefix, list, rows, err) != 0 ||
+        if (touched_delete(db, arena, rows, prefix, side->name, list, err) != 0 ||
             insert_rows(db, arena, side, prefix, &made, err) != 0)
             return -1;
     }

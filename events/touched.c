@@ -175,14 +175,14 @@ int touched_keys(struct sql *db, struct arena *arena, const struct model *model,
     return 0;
 }
 
-static int delete_rows(struct sql *db, struct arena *arena, const struct read_model *rows, const char *prefix,
-                       const struct touched_list *list, struct err *err)
+int touched_delete(struct sql *db, struct arena *arena, const struct read_model *rows, const char *prefix,
+                   const char *table, const struct touched_list *list, struct err *err)
 {
     struct sql_arg ids[AT_ONCE];
     size_t count = 0;
     const char *places = sql_places(arena, AT_ONCE);
     const char *text =
-        places != NULL ? arena_printf(arena, "DELETE FROM %s%s WHERE id IN %s", prefix, rows->name, places) : NULL;
+        places != NULL ? arena_printf(arena, "DELETE FROM %s%s WHERE id IN %s", prefix, table, places) : NULL;
     if (text == NULL)
         return fail(err, ERR_UNAVAILABLE, "no room for a statement");
     for (size_t i = 0; i < list->count; i++) {
@@ -226,7 +226,7 @@ static int write_model(struct sql *db, struct arena *arena, const struct read_mo
         }
     if (count == 0)
         return 0;
-    if (delete_rows(db, arena, rows, prefix, list, err) != 0)
+    if (touched_delete(db, arena, rows, prefix, rows->name, list, err) != 0)
         return -1;
     return sql_insert(db, arena, insert, values, rows->column_count, count, err);
 }

@@ -53,4 +53,8 @@ int touched_keys(struct sql *db, struct arena *arena, const struct model *model,
 int touched_write(struct sql *db, struct arena *arena, const struct model *model, const char *prefix, bool sides,
                   const struct touched_list *list, struct err *err);
 
+/* Deletes what the table «<prefix><table>» has of those of this read model whose rows were loaded. */
+int touched_delete(struct sql *db, struct arena *arena, const struct read_model *rows, const char *prefix,
+                   const char *table, const struct touched_list *list, struct err *err);
+
 #endif

@@ -229,6 +229,22 @@ class Session:
         self.client.stdout.close()
 
 
+def held_up(stack, lock, waiting, calls, then="DO 0"):
+    """The answers to calls that are all made while this is locked; when each waits for it in such a statement, they go on."""
+    answers = []
+    threads = [threading.Thread(target=lambda call=call: answers.append(call())) for call in calls]
+    with Session(stack) as session:
+        session.run(f"START TRANSACTION; {lock} FOR UPDATE")
+        for thread in threads:
+            thread.start()
+        count = f"SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'courant' AND info LIKE '{waiting}'"
+        until(lambda: stack.root(count) == [[str(len(calls))]], what="all the calls that wait for the lock")
+        session.run(f"{then}; COMMIT")
+        for thread in threads:
+            thread.join()
+    return answers
+
+
 class Stack:
     """The stack of COURANT_DEV_DIR, which ./dev has started."""
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from courant import Session, until
+from courant import held_up, until
 
 OTHER = "01a208b3-259a-715e-b9fb-b4a77b7b190d"
 
@@ -425,17 +425,8 @@ def test_no_answer_is_remembered_after_the_erasure(stack, person, admin):
     key = {"If-Match": "*", "Idempotency-Key": f"meanwhile-{person.id}"}
     calls = [lambda: admin.call("PATCH", made.headers["location"], {"title": "t"}, headers=key),
              lambda: person.client.post("/api/articles", {"title": "t", "content": "c"}, headers={"Idempotency-Key": f"own-{person.id}"})]
-    answers = []
-    threads = [threading.Thread(target=lambda call=call: answers.append(call())) for call in calls]
-    with Session(stack) as session:
-        session.run(f"START TRANSACTION; SELECT id FROM users WHERE id = '{person.id}' FOR UPDATE")
-        for thread in threads:
-            thread.start()
-        waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'courant' AND info LIKE 'BEGIN NOT ATOMIC%'"
-        until(lambda: stack.root(waiting) == [["2"]], what="the commands that wait for the user")
-        session.run(f"UPDATE users SET erased_at = UTC_TIMESTAMP(6), username = NULL, email = NULL WHERE id = '{person.id}'; COMMIT")
-        for thread in threads:
-            thread.join()
+    answers = held_up(stack, f"SELECT id FROM users WHERE id = '{person.id}'", "BEGIN NOT ATOMIC%", calls,
+                      f"UPDATE users SET erased_at = UTC_TIMESTAMP(6), username = NULL, email = NULL WHERE id = '{person.id}'")
     try:
         assert sorted(answer.status for answer in answers) == [200, 403]
         assert remembered(stack, person.name) == ["0"]
@@ -457,21 +448,11 @@ def test_erasure_reaches_what_a_killed_rebuild_has_left(stack, person, admin):
 def test_two_change_an_account_from_before_there_were_keys(stack, person, admin):
     """Each finds no key and makes the first one."""
     stack.sql(f"DELETE FROM seal_keys WHERE id = '{person.id}'")
-    answers = []
-
     def change(client, name):
-        answers.append(client.call("PUT", person.where, {"username": name, "email": f"{name}@example.org"}, headers={"If-Match": "*"}))
+        return client.call("PUT", person.where, {"username": name, "email": f"{name}@example.org"}, headers={"If-Match": "*"})
 
-    threads = [threading.Thread(target=change, args=(client, f"{person.name}{n}")) for n, client in enumerate([person.client, stack.client(admin.token)])]
-    with Session(stack) as session:
-        session.run(f"START TRANSACTION; SELECT id FROM users WHERE id = '{person.id}' FOR UPDATE")
-        for thread in threads:
-            thread.start()
-        waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'courant' AND info LIKE '%FROM users WHERE%FOR UPDATE'"
-        until(lambda: stack.root(waiting) == [["2"]], what="both that wait for the row")
-        session.run("COMMIT")
-        for thread in threads:
-            thread.join()
+    calls = [lambda client=client, n=n: change(client, f"{person.name}{n}") for n, client in enumerate([person.client, stack.client(admin.token)])]
+    answers = held_up(stack, f"SELECT id FROM users WHERE id = '{person.id}'", "%FROM users WHERE%FOR UPDATE", calls)
     assert [answer.status for answer in answers] == [200, 200], [answer.body for answer in answers]
     assert admin.get(person.where).json["username"] in (f"{person.name}0", f"{person.name}1")
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from courant import Session, until
+from courant import held_up, until
 from test_4_accounts import Person, events_of, refresh
 
 
@@ -144,17 +144,9 @@ def test_what_several_end_at_once_ends_once(stack, person, admin, what, ended):
         where = f"/api/auth/{what}s"
         id = maker.client.post(where, {"name": "n", "scopes": ["read"]} if what == "token" else {}).json["id"]
         calls = [(maker.client, "DELETE", f"{where}/{id}")] * 4
-    head, answers = stack.head, []
-    threads = [threading.Thread(target=lambda by, *call: answers.append(stack.client(by.token).call(*call).status), args=call) for call in calls]
-    with Session(stack) as session:
-        session.run(f"START TRANSACTION; SELECT id FROM users WHERE id = '{person.id}' FOR UPDATE")
-        for thread in threads:
-            thread.start()
-        waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'courant' AND info LIKE '%FOR UPDATE'"
-        until(lambda: stack.root(waiting) == [["4"]], what="four that wait for the account")
-        session.run("COMMIT")
-        for thread in threads:
-            thread.join()
-    assert answers == [204] * 4
+    head = stack.head
+    answers = held_up(stack, f"SELECT id FROM users WHERE id = '{person.id}'", "%FROM users WHERE%FOR UPDATE",
+                      [lambda by=by, call=call: stack.client(by.token).call(*call) for by, *call in calls])
+    assert [answer.status for answer in answers] == [204] * 4
     assert len([type for type, data in events_of(stack, person.id) if type in ended and id in data.values()]) == 1
     assert stack.head == head + 1 and "clean" in stack.verify()
