@@ -242,7 +242,8 @@ const tests = {
       await pages[0].evaluate(() => window.subs.one.close());
       await until('nobody listens', () => proxy.streams.size === 0);
       assert.equal(await status(pages[0]), 'ended');
-      await write();
+      const before = await write();
+      await truth(before.position - 3, before.position); // the notifier has it: now is after it
       await follow(pages[0], 'articles', {}, 'again');
       await until('live again', async () => (await status(pages[0], 'again')) === 'live');
       const last = await write();
