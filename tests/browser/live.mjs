@@ -62,6 +62,10 @@ try {
   assert.equal(await reader.page.locator('#articles li', { hasText: title }).count(), 1, 'shown once');
   assert.equal(await reader.page.locator('#articles b').count(), 0, 'markup in a title or lead stays text');
 
+  const links = await reader.page.locator('footer a, link[rel=alternate]').evaluateAll((all) => all.map((each) => each.href));
+  assert.equal(links.length, 3);
+  for (const link of links) assert.ok((await fetch(link)).ok, link);
+
   await reader.page.reload();
   await reader.page.locator('#articles h3', { hasText: title }).waitFor();
 
