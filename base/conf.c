@@ -167,11 +167,18 @@ static int read_file(struct conf *conf, const char *path, struct err *err)
     FILE *file = fopen(path, "re");
     if (file == NULL)
         return fail(err, ERR_INTERNAL, "configuration %.200s: %s", path, strerror(errno));
-    int status = 0;
-    for (int number = 1; status == 0 && fgets(line, sizeof line, file) != NULL; number++) {
-        status = strchr(line, '\n') == NULL && strlen(line) == sizeof line - 1
-                     ? fail(err, ERR_INTERNAL, "a line of more than %zu bytes", sizeof line - 2)
-                     : read_line(conf, line, section, err);
+    int status = 0, c = '\0';
+    for (int number = 1; status == 0 && c != EOF; number++) {
+        size_t len = 0;
+        while ((c = fgetc(file)) != EOF && c != '\n' && len < sizeof line - 1)
+            line[len++] = (char)c;
+        line[len] = '\0';
+        if (c != EOF && c != '\n')
+            status = fail(err, ERR_INTERNAL, "a line of more than %zu bytes", sizeof line - 2);
+        else if (strlen(line) != len)
+            status = fail(err, ERR_INTERNAL, "a line with a NUL byte");
+        else
+            status = read_line(conf, line, section, err);
         if (status != 0) {
             snprintf(where, sizeof where, "%.200s:%d", path, number);
             fail_within(err, where);
@@ -253,12 +260,10 @@ int conf_load(struct conf *conf, const char *path, const char *program, struct e
             return -1;
     if (read_file(conf, path, err) != 0)
         return -1;
-    start_log(conf, program);
-    if (check_origins(conf->http_origins, err) != 0)
+    if (check_origins(conf->http_origins, err) != 0 || read_proxies(conf, err) != 0 || read_secrets(conf, err) != 0)
         return -1;
-    if (read_proxies(conf, err) != 0)
-        return -1;
-    return read_secrets(conf, err);
+    start_log(conf, program); /* last: a configuration that is refused changes nothing */
+    return 0;
 }
 
 void conf_wipe(struct conf *conf)

@@ -21,6 +21,7 @@ enum err_kind {
     ERR_DAMAGED,     /* what is stored is not what was written (500) */
     ERR_TRANSIENT,   /* a deadlock or a lock wait: the same again may succeed */
     ERR_UNAVAILABLE, /* a server that we need is not there (503) */
+    ERR_LENGTHY,     /* it takes longer than it may (503) */
     ERR_UNKNOWN,     /* a server went away in the midst: whether it was done is not known (503) */
 };
 

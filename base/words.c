@@ -7,6 +7,7 @@
 #include <unicode/uscript.h>
 #include <unicode/utf8.h>
 
+/* A cut word may have three more letters: those of the last one's number. */
 enum { TOKEN_LEAST = 3, TOKEN_MOST = 84, CUT = 80, PAIRS_MOST = 16, PLANE_END = 0xffff };
 
 enum kind {
@@ -21,6 +22,7 @@ struct word {
     size_t letters; /* of a dense word without accents */
     bool dense;
     bool joined; /* a token has more than this word in it */
+    bool torn;   /* or less: it has letters that FULLTEXT does not know */
 };
 
 static bool is_dense(UChar32 c)
@@ -42,6 +44,25 @@ static bool is_dense(UChar32 c)
     default:
         return false;
     }
+}
+
+/* Whether FULLTEXT takes it for a part of a word: those of Unicode 5.0 are in its tables, but for some. */
+static bool is_known(UChar32 c)
+{
+    UVersionInfo age;
+    if (c < 0x80)
+        return true;
+    if (c > PLANE_END || c == 0x2ec || c == 0x374 || c == 0xcf1 || c == 0xcf2 || c == 0x17b4 || c == 0x17b5 ||
+        (c >= 0x9fa6 && c <= 0x9fba))
+        return false;
+    u_charAge(c, age);
+    return age[0] < 5 || (age[0] == 5 && age[1] == 0);
+}
+
+/* What it takes for one too, and is none. */
+static bool is_glue(UChar32 c)
+{
+    return c == '_' || c == 0x6de;
 }
 
 static enum kind kind_of(UChar32 c)
@@ -68,23 +89,24 @@ static bool next_word(struct str text, int32_t *at, struct word *word)
     enum kind kind, next = OTHER;
     UChar32 c = -1;
     bool joined = here > 0; /* to the word before, unless something stands between them */
-    for (;; joined = kind == MARK || c == '_') {
+    for (;; joined = kind == MARK || is_glue(c)) {
         if ((start = here) == len)
             return false;
         U8_NEXT(text.data, here, len, c);
         if ((kind = kind_of(c)) >= PLAIN)
             break;
     }
-    *word = (struct word){.letters = 1, .dense = kind == DENSE};
+    *word = (struct word){.letters = 1, .dense = kind == DENSE, .torn = !is_known(c)};
     for (end = here; end < len; end = here) {
         U8_NEXT(text.data, here, len, c);
         next = kind_of(c);
         if (next != kind && next != MARK)
             break;
         word->letters += word->dense && is_accent(c) ? 0 : 1;
+        word->torn = word->torn || !is_known(c);
     }
     word->text = (struct str){text.data + start, (size_t)(end - start)};
-    word->joined = joined || (end < len && (next != OTHER || c == '_'));
+    word->joined = joined || (end < len && (next != OTHER || is_glue(c)));
     *at = end;
     return true;
 }
@@ -99,6 +121,15 @@ size_t words_of(struct arena *arena, const char *text, const char *words[WORDS_M
     return count;
 }
 
+/* A small letter, or a capital one that FULLTEXT knows without its small one. */
+static UChar32 fold(UChar32 c)
+{
+    UChar32 small = u_tolower(c), capital = u_toupper(c);
+    if (is_known(small))
+        return small;
+    return is_known(c) ? c : is_known(capital) ? capital : small;
+}
+
 /* The next letter of a word, or -1. */
 static UChar32 next_letter(const struct word *word, int32_t *at)
 {
@@ -107,21 +138,23 @@ static UChar32 next_letter(const struct word *word, int32_t *at)
     while (*at < len) {
         U8_NEXT(word->text.data, *at, len, c);
         if (!word->dense || !is_accent(c))
-            return u_tolower(c);
+            return fold(c);
     }
     return -1;
 }
 
-static void add_letter(struct buf *buf, UChar32 c)
+/* Returns how many letters it takes in a token. */
+static size_t add_letter(struct buf *buf, UChar32 c)
 {
     char bytes[U8_MAX_LENGTH];
-    size_t len = 0;
-    if (c > PLANE_END) {
+    size_t len = 0, before = buf->len;
+    if (!is_known(c)) {
         buf_printf(buf, "%x", (unsigned)c);
-        return;
+        return buf->len - before;
     }
     U8_APPEND_UNSAFE(bytes, len, c);
     buf_add(buf, bytes, len);
+    return 1;
 }
 
 /* The letter of a dense word at a place and the one behind it, and the step to that: «東京_», at the end «都__». */
@@ -135,11 +168,20 @@ static void add_pair(struct buf *buf, const struct word *word, int32_t *at)
     buf_puts(buf, second >= 0 ? "_" : "__");
 }
 
-static void add_cut(struct buf *buf, const struct word *word)
+/* As many letters as make no token too long. */
+static size_t add_cut(struct buf *buf, const struct word *word)
 {
     int32_t at = 0;
-    for (size_t i = 0; i < word->letters && i < CUT; i++)
-        add_letter(buf, next_letter(word, &at));
+    size_t letters = 0;
+    for (size_t i = 0; i < word->letters && letters < CUT; i++)
+        letters += add_letter(buf, next_letter(word, &at));
+    return letters;
+}
+
+static void add_padded(struct buf *buf, const struct word *word)
+{
+    for (size_t letters = add_cut(buf, word); letters < TOKEN_LEAST; letters++)
+        buf_puts(buf, "_");
 }
 
 void words_match(struct buf *buf, const char *text)
@@ -148,6 +190,11 @@ void words_match(struct buf *buf, const char *text)
     int32_t start = 0, at = 0;
     if (!next_word(str_of(text), &start, &word))
         return;
+    if (!word.dense && word.letters == 1) { /* too many begin with it */
+        buf_puts(buf, "+");
+        add_padded(buf, &word);
+        return;
+    }
     if (!word.dense || word.letters == 1) {
         buf_puts(buf, "+");
         add_cut(buf, &word);
@@ -180,11 +227,10 @@ static void add_tokens(struct tokens *tokens, const struct word *word)
         add_pair(&tokens->token, word, &at);
         end_token(tokens);
     }
-    if (word->dense || (!word->joined && word->letters >= TOKEN_LEAST && word->letters <= TOKEN_MOST))
+    bool whole = !word->joined && !word->torn && word->letters >= TOKEN_LEAST && word->letters <= TOKEN_MOST;
+    if (word->dense || whole)
         return;
-    add_cut(&tokens->token, word);
-    for (size_t i = word->letters; i < TOKEN_LEAST; i++)
-        buf_puts(&tokens->token, "_");
+    add_padded(&tokens->token, word);
     end_token(tokens);
 }
 

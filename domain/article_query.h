@@ -71,7 +71,8 @@ int article_feed(const struct reading *reading, struct article_entry entries[ART
 
 /* Revisions: what an article said, and since which version. The log holds them. */
 struct article_revision {
-    int64_t revision, version, created_at;
+    int64_t revision, end;       /* end: the version of the event that ends it */
+    int64_t version, created_at; /* version: the first one at which the reader could read it */
     struct article_content content;
     const char *author_id, *author_name; /* who made it; NULL where unknown, or not the reader's to know */
 };
@@ -83,7 +84,7 @@ struct article_revisions {
     struct article_revision *list;
 };
 
-/* Newest first, those before a version; ERR_ABSENT and ERR_GONE as article_find. */
+/* Newest first, those that end before a version; ERR_ABSENT and ERR_GONE as article_find. */
 int article_revision_list(const struct reading *reading, const char *id, int64_t before, size_t limit,
                           struct article_revisions *revisions, struct err *err);
 

@@ -6,7 +6,8 @@
  * version 2n or later, and it is looked for from there on.
  *
  * Who may read drafts may read all. Others may read a revision that was public once: written while the article was,
- * which its audience says, or the newest one when the article was published.
+ * which its audience says, or the newest one when the article was published. The version that it has for them is the
+ * first one at which they could read it: what they ask for by ?version is there.
  */
 #include "base/json.h"
 #include "domain/article_query.h"
@@ -84,11 +85,25 @@ static int read_content(struct sql *db, struct arena *arena, const struct envelo
     return model_upcast(&MODEL, &event, arena, err) == 0 ? article_event_content(&event, arena, content, err) : -1;
 }
 
-static int take(const struct history *history, const struct envelope *end, struct article_revision *revision,
-                struct err *err)
+/* published: the version of the article.published that comes before the next revision; 0: none does. */
+static bool visible(const struct history *history, const struct envelope *end, int64_t published)
+{
+    return history->sees_drafts || published > 0 || audience_public(end->audience);
+}
+
+/* What is published with the command that writes it is public by its audience, and a draft until the event after it. */
+static int64_t version_for(const struct history *history, const struct envelope *end, int64_t published)
+{
+    bool since = audience_public(end->audience) && published != end->version + 1;
+    return history->sees_drafts || since ? end->version : published;
+}
+
+static int take(const struct history *history, const struct envelope *end, int64_t published,
+                struct article_revision *revision, struct err *err)
 {
     *revision = (struct article_revision){.revision = number_of(end),
-                                          .version = end->version,
+                                          .end = end->version,
+                                          .version = version_for(history, end, published),
                                           .created_at = end->recorded_at,
                                           .author_id = editor_of(history, end)};
     return read_content(history->db, history->arena, end, &revision->content, err);
@@ -126,25 +141,25 @@ static int name_editors(const struct history *history, struct article_revision *
     return 0;
 }
 
-/* One chunk of the stream, backwards; *published: the revision that comes next was the newest when it was published. */
-static int take_back(const struct history *history, const struct event_list *events, size_t limit, bool *published,
+/* One chunk of the stream, backwards; *published: when the revision that comes next first was, as the newest one. */
+static int take_back(const struct history *history, const struct event_list *events, size_t limit, int64_t *published,
                      struct article_revisions *revisions, struct err *err)
 {
     for (size_t i = 0; i < events->count; i++) {
         const struct envelope *event = &events->events[i];
         if (is_type(event, "article.published"))
-            *published = true;
+            *published = event->version;
         if (!ends_revision(event))
             continue;
-        bool visible = history->sees_drafts || *published || audience_public(event->audience);
-        *published = false;
-        if (!visible)
+        int64_t first = *published;
+        *published = 0;
+        if (!visible(history, event, first))
             continue;
         if (revisions->count == limit) {
             revisions->more = true;
             return 0;
         }
-        if (take(history, event, &revisions->list[revisions->count++], err) != 0)
+        if (take(history, event, first, &revisions->list[revisions->count++], err) != 0)
             return -1;
     }
     return 0;
@@ -155,7 +170,7 @@ static int read_back(const struct history *history, struct arena *page, int64_t 
                      struct article_revisions *revisions, struct err *err)
 {
     struct event_list events;
-    bool published = false;
+    int64_t published = 0;
     do {
         arena_reset(page);
         if (eventlog_read_back(history->db, page, history->stream, before, CHUNK, &events, err) != 0 ||
@@ -202,7 +217,7 @@ struct end {
     int64_t number, after;
     struct envelope event;
     bool found, over;
-    bool published; /* it was the newest one when the article was published */
+    int64_t published; /* when the article first was with it as the newest one; 0: never */
 };
 
 static void look_for_end(struct end *end, struct arena *arena, const struct event_list *events)
@@ -215,7 +230,8 @@ static void look_for_end(struct end *end, struct arena *arena, const struct even
             end->event = kept(arena, event);
             end->found = true;
         }
-        end->published = end->published || (!end->over && end->found && is_type(event, "article.published"));
+        if (!end->over && end->found && end->published == 0 && is_type(event, "article.published"))
+            end->published = event->version;
     }
 }
 
@@ -246,9 +262,9 @@ int article_revision_find(const struct reading *reading, const char *id, int64_t
     if (open_history(&history, reading, id, position, err) != 0 ||
         find_end(reading->db, reading->arena, history.stream, number, &end, err) != 0)
         return -1;
-    if (!end.found || !(history.sees_drafts || end.published || audience_public(end.event.audience)))
+    if (!end.found || !visible(&history, &end.event, end.published))
         return fail(err, ERR_ABSENT, "The article has no such revision.");
-    return take(&history, &end.event, revision, err) == 0 ? name_editors(&history, revision, 1, err) : -1;
+    return take(&history, &end.event, end.published, revision, err) == 0 ? name_editors(&history, revision, 1, err) : -1;
 }
 
 int article_revision_content(struct sql *db, struct arena *arena, const char *id, int64_t number,

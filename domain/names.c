@@ -76,9 +76,7 @@ static int ask(struct names *names, struct sql *db, struct arena *arena, struct 
     const char *in = sql_places(arena, places);
     const char *text =
         in != NULL
-            ? arena_printf(
-                  arena, "SELECT id, username, IF(updated_at > created_at, updated_at, NULL) FROM users WHERE id IN %s",
-                  in)
+            ? arena_printf(arena, "SELECT id, username, renamed_at FROM users WHERE id IN %s", in)
             : NULL;
     if (text == NULL)
         return fail(err, ERR_INTERNAL, "no room for names");

@@ -10,8 +10,7 @@
 #include "events/known.h"
 
 /*
- * name: NULL for one who has none any more. changed: when something of the account, which may be the name, was last
- * another; INT64_MIN never, INT64_MAX unknown.
+ * name: NULL for one who has none any more. changed: when it was last another; INT64_MIN never, INT64_MAX unknown.
  */
 struct author {
     const char *id, *name;

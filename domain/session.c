@@ -162,7 +162,8 @@ bool session_ending(const struct envelope *event, struct arena *arena, struct en
         ending->over = KINDS[i].over;
         if (KINDS[i].member != NULL)
             ending->session_id = json_text(arena, json_member(event->data, KINDS[i].member)).data;
-        if (KINDS[i].spares)
+        /* Only a change of one's own spares anything. */
+        if (KINDS[i].spares && str_is(json_text(arena, json_member(event->metadata, "user_id")), ending->user_id))
             ending->spared = json_text(arena, json_member(event->metadata, "session_id")).data;
         return true;
     }

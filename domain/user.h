@@ -32,7 +32,7 @@ struct user {
     struct str sealed; /* empty once erased */
     const char *permissions;
     int64_t version;
-    int64_t created_at, updated_at, last_login_at, erased_at; /* INT64_MIN for never */
+    int64_t created_at, updated_at, renamed_at, last_login_at, erased_at; /* INT64_MIN for never */
     const char *username, *email;                             /* derived; NULL for one who was erased */
 };
 

@@ -32,6 +32,7 @@ int user_registered(void *state, const struct envelope *event, struct arena *are
                           .permissions = "",
                           .created_at = event->recorded_at,
                           .updated_at = event->recorded_at,
+                          .renamed_at = INT64_MIN,
                           .last_login_at = INT64_MIN,
                           .erased_at = INT64_MIN};
     return user->id != NULL && user->sealed.data != NULL ? 0 : lacking(event, "sealed", err);
@@ -63,6 +64,12 @@ int user_imported(void *state, const struct envelope *event, struct arena *arena
     if (user->id == NULL || user->sealed.data == NULL || user->permissions == NULL || user->created_at == INT64_MIN ||
         user->updated_at == INT64_MIN)
         return lacking(event, "a member", err);
+    /* Older ones do not say when. */
+    struct str renamed = json_member(event->data, "renamed_at");
+    if (renamed.data != NULL)
+        user->renamed_at = json_moment(renamed);
+    else
+        user->renamed_at = user->updated_at > user->created_at ? user->updated_at : INT64_MIN;
     return 0;
 }
 
@@ -71,6 +78,9 @@ int user_updated(void *state, const struct envelope *event, struct arena *arena,
     struct user *user = state;
     user->sealed = json_text(arena, json_member(event->data, "sealed"));
     user->updated_at = event->recorded_at;
+    /* Older ones do not say whether the name is another one. */
+    if (!str_is(json_member(event->data, "renamed"), "false"))
+        user->renamed_at = event->recorded_at;
     return user->sealed.data != NULL ? 0 : lacking(event, "sealed", err);
 }
 
@@ -135,7 +145,7 @@ int user_erased(void *state, const struct envelope *event, struct arena *arena, 
     user->sealed = STR("");
     user->permissions = "";
     user->username = user->email = NULL;
-    user->updated_at = user->erased_at = event->recorded_at;
+    user->updated_at = user->renamed_at = user->erased_at = event->recorded_at;
     return 0;
 }
 

@@ -42,6 +42,8 @@ static void whole_json(struct buf *buf, const void *state)
     buf_printf(buf, "{\"id\":\"%s\",\"sealed\":", user->id);
     buf_json(buf, user->sealed.data, user->sealed.len);
     add_rest(buf, user);
+    buf_puts(buf, ",\"renamed_at\":");
+    buf_moment(buf, user->renamed_at);
     buf_puts(buf, ",\"erased_at\":");
     buf_moment(buf, user->erased_at);
     buf_puts(buf, "}");
@@ -87,6 +89,7 @@ static const struct column COLUMNS[] = {
     MEMBER(version, COLUMN_NUMBER, false),
     MEMBER(created_at, COLUMN_MOMENT, false),
     MEMBER(updated_at, COLUMN_MOMENT, false),
+    MEMBER(renamed_at, COLUMN_MOMENT, false),
     MEMBER(last_login_at, COLUMN_MOMENT, false),
     MEMBER(erased_at, COLUMN_MOMENT, false),
     MEMBER(username, COLUMN_TEXT, true),

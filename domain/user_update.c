@@ -48,10 +48,18 @@ static int prepare(struct sql *db, struct command *command, struct err *err)
     return 0;
 }
 
+/* Whether the name is another one stands beside it: what it is, nobody can read without the key. */
 static int decide(const void *state, const struct command *command, struct decision *decision, struct err *err)
 {
-    if (!decision_add(decision, "user.updated", USERS.audience(state, command->arena),
-                      user_sealed_json(command, command->target, command->event_ids[0])))
+    const struct user *user = state;
+    const char *name = json_string(command->payload, "username").data;
+    bool renamed = user->username == NULL || name == NULL || strcmp(user->username, name) != 0;
+    struct str sealed = user_sealed_json(command, command->target, command->event_ids[0]);
+    const char *data = sealed.data == NULL
+                           ? NULL
+                           : arena_printf(command->arena, "%.*s,\"renamed\":%s}", (int)sealed.len - 1, sealed.data,
+                                          renamed ? "true" : "false");
+    if (data == NULL || !decision_add(decision, "user.updated", USERS.audience(state, command->arena), str_of(data)))
         return fail(err, ERR_INTERNAL, "no room for an event");
     return 0;
 }

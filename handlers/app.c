@@ -440,8 +440,8 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
         return false;
     if (!may_ask_for_names(exchange, command->type))
         return false;
-    /* Before anything is looked up: which accounts are there is none of a stranger's business. */
-    if (command->actor->user_id == NULL && command->type->model == &USERS && !tells_anybody(command->type)) {
+    /* Before anything is looked up: what is there is none of a stranger's business. */
+    if (command->actor->user_id == NULL && !tells_anybody(command->type)) {
         http_send_unauthorized(exchange->response, exchange->request, "This call needs an access token.");
         return false;
     }
@@ -461,8 +461,7 @@ bool app_dispatch(struct exchange *exchange, struct command *command)
         if (err.kind == ERR_STALE && app->committed.version > 0)
             app_add_etag(exchange, app->committed.version);
         if (err.kind == ERR_DENIED && exchange->actor.user_id == NULL)
-            http_send_unauthorized(exchange->response, exchange->request,
-                                   tells_anybody(command->type) ? err.text : "This call needs an access token.");
+            http_send_unauthorized(exchange->response, exchange->request, err.text);
         else
             http_send_error(exchange->response, exchange->request, &err, &faults);
         return false;

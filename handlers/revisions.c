@@ -83,7 +83,7 @@ void revisions_list(struct exchange *exchange)
     buf_puts(&buf, "]");
     char last[24] = "";
     if (revisions.more)
-        snprintf(last, sizeof last, "%" PRId64, revisions.list[revisions.count - 1].version);
+        snprintf(last, sizeof last, "%" PRId64, revisions.list[revisions.count - 1].end);
     app_end_page(exchange, &buf, revisions.more ? str_of(last) : (struct str){NULL, 0});
     send(exchange, &buf);
 }
@@ -146,7 +146,22 @@ static struct str as_text(struct arena *arena, const struct article_revision *re
     return buf_str(&buf);
 }
 
-/* ?with=m: from revision m to n; without it, from the one before. */
+/* The one before it that the reader may see; an empty one, with the number 0, where there is none. */
+static bool find_before(struct exchange *exchange, const struct article_revision *after,
+                        struct article_revision *before)
+{
+    struct article_revisions revisions;
+    struct err err;
+    const struct reading reading = app_reading(exchange);
+    if (article_revision_list(&reading, exchange->id, after->end, 1, &revisions, &err) != 0) {
+        http_send_error(exchange->response, exchange->request, &err, NULL);
+        return false;
+    }
+    *before = revisions.count > 0 ? revisions.list[0] : (struct article_revision){0};
+    return true;
+}
+
+/* ?with=m: from revision m to n. */
 void revisions_diff(struct exchange *exchange)
 {
     struct article_revision before, after;
@@ -154,26 +169,24 @@ void revisions_diff(struct exchange *exchange)
     struct err err;
     struct str diff;
     const char *with = http_query(exchange->request, "with");
-    int64_t number = json_whole(str_of(exchange->item)), other = with != NULL ? json_whole(str_of(with)) : number - 1;
+    int64_t number = json_whole(str_of(exchange->item)), other = with != NULL ? json_whole(str_of(with)) : 0;
     if (with != NULL && other < 1)
         fault_add(&faults, "?with", "must be the number of a revision");
     if (!app_query_fits(exchange, &faults) || !find(exchange, number, &after))
         return;
-    if (other == 0)
-        before = (struct article_revision){.content = {STR(""), STR(""), STR(""), STR(""), STR("[]")}};
-    else if (!find(exchange, other, &before))
+    if (with != NULL ? !find(exchange, other, &before) : !find_before(exchange, &after, &before))
         return;
     char names[2][40];
-    snprintf(names[0], sizeof names[0], "revision-%" PRId64, other);
+    snprintf(names[0], sizeof names[0], "revision-%" PRId64, before.revision);
     snprintf(names[1], sizeof names[1], "revision-%" PRId64, number);
-    if (diff_unified(exchange->arena, names[0], other == 0 ? STR("") : as_text(exchange->arena, &before), names[1],
-                     as_text(exchange->arena, &after), &diff, &err) != 0) {
+    struct str text = before.revision == 0 ? STR("") : as_text(exchange->arena, &before);
+    if (diff_unified(exchange->arena, names[0], text, names[1], as_text(exchange->arena, &after), &diff, &err) != 0) {
         http_send_error(exchange->response, exchange->request, &err, NULL);
         return;
     }
     struct buf buf;
     buf_init(&buf, exchange->arena);
-    buf_printf(&buf, "{\"from\":%" PRId64 ",\"to\":%" PRId64 ",\"diff\":", other, number);
+    buf_printf(&buf, "{\"from\":%" PRId64 ",\"to\":%" PRId64 ",\"diff\":", before.revision, number);
     buf_json(&buf, diff.data, diff.len);
     buf_puts(&buf, "}");
     send(exchange, &buf);

@@ -32,7 +32,7 @@ static void share(struct http_response *response, const struct http_request *req
     http_add_header(response, "Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE");
     http_add_header(response, "Access-Control-Allow-Headers",
                     "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Last-Event-ID, Prefer, "
-                    "traceparent");
+                    "traceparent, tracestate");
     http_add_header(response, "Access-Control-Max-Age", "7200");
 }
 

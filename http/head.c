@@ -8,7 +8,7 @@ static const char TOKEN[] = "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ
 size_t http_head_length(const char *text, size_t len)
 {
     for (size_t i = 1; i < len; i++)
-        if (text[i] == '\n' && (text[i - 1] == '\n' || (i >= 3 && memcmp(text + i - 3, "\r\n\r\n", 4) == 0)))
+        if (text[i] == '\n' && (text[i - 1] == '\n' || (i >= 2 && text[i - 1] == '\r' && text[i - 2] == '\n')))
             return i + 1;
     return 0;
 }

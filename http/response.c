@@ -103,7 +103,8 @@ void http_send_error(struct http_response *response, const struct http_request *
     static const int statuses[] = {
         [ERR_NONE] = 500,    [ERR_INTERNAL] = 500,  [ERR_MALFORMED] = 400,   [ERR_INVALID] = 422, [ERR_DENIED] = 403,
         [ERR_ABSENT] = 404,  [ERR_GONE] = 410,      [ERR_CONFLICT] = 409,    [ERR_STALE] = 412,   [ERR_UNNAMED] = 428,
-        [ERR_DAMAGED] = 500, [ERR_TRANSIENT] = 503, [ERR_UNAVAILABLE] = 503, [ERR_UNKNOWN] = 503};
+        [ERR_DAMAGED] = 500, [ERR_TRANSIENT] = 503, [ERR_UNAVAILABLE] = 503, [ERR_LENGTHY] = 503,
+        [ERR_UNKNOWN] = 503};
     int status = statuses[err->kind];
     const char *detail = err->text;
     if (status == 500)
@@ -112,6 +113,8 @@ void http_send_error(struct http_response *response, const struct http_request *
         detail =
             "The database went away while this was being done, so it may have been done or not: look before asking "
             "again, or ask again with the same Idempotency-Key.";
+    else if (err->kind == ERR_LENGTHY)
+        detail = "The search takes too long; one for more, or for rarer words, is quicker.";
     else if (status == 503)
         detail = "A part of the service cannot be reached right now; nothing was changed.";
     if (status >= 500)

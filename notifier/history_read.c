@@ -1,6 +1,7 @@
 /* Old events, identities and the log's head, read from servers. See history_read.h. */
 #include "notifier/history_read.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "domain/model.h"
 #include "domain/session.h"
@@ -13,6 +14,7 @@
 
 /* BUS_BYTES: the bus counts what is around an event too, and gives none where the first is longer than that. */
 enum { ARENA_LIMIT = 256 * 1024 * 1024, CHUNK = 128, CHUNK_BYTES = 1024 * 1024, BUS_BYTES = 2 * CHUNK_BYTES };
+enum { COMPLAIN_US = 10000000 };
 
 struct reader {
     const struct conf *conf;
@@ -20,6 +22,7 @@ struct reader {
     struct sql *db;
     struct bus *bus;
     struct keys *keys;
+    int64_t next_complaint; /* clock_steady */
 };
 
 struct range range_around(int64_t after, int64_t upto)
@@ -57,6 +60,15 @@ void reader_free(struct reader **reader)
     sql_thread_end();
 }
 
+/* While a server is away every client has the same reason, and strangers may be many. */
+static void complain(struct reader *reader, const char *what, const struct err *err)
+{
+    if (clock_steady() < reader->next_complaint)
+        return;
+    log_warning("%s: %s", what, err->text);
+    reader->next_complaint = clock_steady() + COMPLAIN_US;
+}
+
 static int connected(struct reader *reader, struct err *err)
 {
     return reader->db != NULL ? 0 : sql_open(&reader->db, reader->conf, err);
@@ -79,7 +91,7 @@ static bool read_log(struct reader *reader, int64_t from, size_t count, struct e
     *list = (struct event_list){0};
     if (connected(reader, &err) == 0 && eventlog_read(reader->db, reader->arena, from - 1, count, list, &err) == 0)
         return list->count > 0;
-    log_warning("reading the log after %lld: %s", (long long)from - 1, err.text);
+    complain(reader, "reading the log", &err);
     return false;
 }
 
@@ -162,7 +174,7 @@ static void find_identity(struct reader *reader, struct wish *wish)
     identity_free(&wish->identity);
     wish->identity = identity;
     if (status != 0 && err.kind != ERR_DENIED)
-        log_warning("asking who a client is: %s", err.text);
+        complain(reader, "asking who a client is", &err);
     if (identity == NULL)
         return;
     identity->outcome = status == 0 ? IDENTITY_FOUND : err.kind == ERR_DENIED ? IDENTITY_REFUSED : IDENTITY_UNKNOWN;
@@ -175,7 +187,7 @@ static void find_head(struct reader *reader, struct wish *wish)
     struct err err;
     wish->failed = connected(reader, &err) != 0 || eventlog_head(reader->db, reader->arena, &head, &err) != 0;
     if (wish->failed)
-        log_warning("asking for the log's end: %s", err.text);
+        complain(reader, "asking for the log's end", &err);
     else
         wish->head = head.position;
 }

@@ -95,6 +95,8 @@ static int failed(struct sql *db, unsigned number, const char *message, struct e
     case ER_SIGNAL_EXCEPTION:
         snprintf(db->duplicate, sizeof db->duplicate, "%.100s", message);
         return fail(err, ERR_CONFLICT, "database: %.100s", message);
+    case ER_STATEMENT_TIMEOUT:
+        return fail(err, ERR_LENGTHY, "database: %s", message);
     case CR_SERVER_GONE_ERROR:
     case CR_SERVER_LOST:
     case CR_CONNECTION_ERROR:

@@ -56,7 +56,7 @@ class Line {
   readers = new Set(); state = 'connecting';
   #topics = []; #position = null; #known = 0; // known: the highest position that was ever seen
   #turn = new AbortController(); #skip = null; #again = false; #running = false; #opened = 0; #heard = 0;
-  #retry = 2000; #failures = 0; #pause = 0; #asked = false; #expired = false; #lived = false; #refused = false; #detail = ''; refreshed = () => {};
+  #retry = 2000; #failures = 0; #pause = 0; #asked = false; #asker = 0; #expired = false; #lived = false; #refused = false; #detail = ''; refreshed = () => {};
   #latest = new Map(); #gap = null; // the last event of each stream; the position before which versions are missing
   constructor(hub, key, own) { Object.assign(this, { hub, key, own }); } // own: of one set of topics; all that comes is for all
 
@@ -224,9 +224,10 @@ class Line {
   // By a tab: what the hook does is the page's. One asks, for a refresh token is good for one use. over: there is no session.
   #refresh() {
     return new Promise((ok) => {
-      this.refreshed = ok;
-      setTimeout(ok, 10000, { failed: true }); // a tab that is frozen or gone
-      [...this.readers].at(-1)?.send({ refresh: true });
+      const readers = [...this.readers];
+      const timer = setTimeout(() => { this.#asker++; ok({ failed: true }); }, 10000); // a tab that is frozen: then another one
+      this.refreshed = (answer) => { clearTimeout(timer); ok(answer); };
+      readers.at(-1 - this.#asker % readers.length)?.send({ refresh: true });
     });
   }
 }

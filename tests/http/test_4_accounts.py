@@ -480,6 +480,23 @@ def test_what_ends_the_own_session_takes_the_cookies_away(stack, person, admin, 
     assert answer.status in (202, 204) and len(answer.cookies) == 2 and all("Max-Age=0" in line for line in answer.cookies)
 
 
+def test_only_another_name_makes_articles_others(stack, person, admin):
+    """An article shows its author's name, which is no part of its version."""
+    made = person.client.article("By somebody")
+    where, key = made.headers["location"], {"If-None-Match": made.headers["etag"]}
+    change = lambda name, email: person.client.call("PUT", person.where, {"username": name, "email": email}, headers={"If-Match": "*"})  # noqa: E731
+    assert admin.call("PUT", person.where + "/permissions", {"permissions": ["audit_read"]}, headers={"If-Match": "*"}).status == 200
+    assert change(person.name, f"other.{person.name}@example.org").status == 200
+    stack.dev("stop", "fcgi")  # which forgets the names
+    stack.dev("start", "fcgi")
+    assert [stack.client().get(where, headers=key).status for _ in range(10)] == [304] * 10
+    assert change(f"{person.name}2", f"{person.name}@example.org").status == 200
+    answers = [stack.client().get(where, headers=key) for _ in range(10)]
+    assert {(answer.status, answer.json["author"]["username"]) for answer in answers} == {(200, f"{person.name}2")}
+    assert [data["renamed"] for type, data in events_of(stack, person.id) if type == "user.updated"] == [False, True]
+    assert "clean" in stack.verify()
+
+
 def test_what_is_sealed_is_nowhere_in_the_clear(stack, person):
     data = events_of(stack, person.id)[0][1]
     assert sorted(data) == ["id", "sealed"] and person.name not in json.dumps(data)

@@ -1,6 +1,9 @@
 """What holds for every answer: headers, preconditions, preferences, origins; and each article command in full."""
 
+import json
 import re
+import urllib.error
+import urllib.request
 
 import pytest
 
@@ -333,12 +336,27 @@ def test_origins(stack, admin):
         problem = stack.client().post("/api/articles", {}, headers=headers)
         problem.problem(401)
         assert problem.headers["access-control-allow-origin"] == "https://app.example"
+        # What the web server says itself.
+        long = stack.client().get("/api/articles/" + "a" * 9000, headers=headers)
+        long.problem(414)
+        assert long.headers["access-control-allow-origin"] == "https://app.example"
+        document = urllib.request.urlopen(urllib.request.Request(f"{stack.env['COURANT_URL']}/docs/openapi.yaml", headers=headers))
+        assert document.headers["content-type"] == "application/yaml"
+        assert document.headers["access-control-allow-origin"] == "https://app.example"
         for origin in "https://app.example.evil", "https://app.exampl", "http://app.example", "null", "*":
             assert "access-control-allow-origin" not in admin.get("/api/articles", headers={"Origin": origin}).headers
     finally:
         with open(path, "w") as file:
             file.write(before)
         stack.dev("up")
+
+
+@pytest.mark.parametrize("path, headers, status", [("/.problem", {}, 404), ("/docs/", {"If-Match": '"x"'}, 412)])
+def test_the_web_servers_own_answers_are_problems(stack, path, headers, status):
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(urllib.request.Request(stack.env["COURANT_URL"] + path, headers=headers))
+    assert refused.value.code == status and refused.value.headers["content-type"] == "application/problem+json"
+    assert json.load(refused.value)["status"] == status
 
 
 def test_no_500_for_odd_paths(stack, admin):

@@ -107,6 +107,15 @@ def own_id(person):
     return [item["id"] for item in person.client.get("/api/auth/sessions").json["items"] if item["current"]][0]
 
 
+def test_a_reset_by_an_administrator_spares_no_stream(stack, admin, person):
+    token = person.client.post("/api/auth/tokens", {"name": "s", "scopes": ["read"]}).json["token"]
+    streams = [Stream(stack, f"/events?topic=user:{person.id}", token=each) for each in (token, person.client.token)]
+    until(lambda: all(stream.frames for stream in streams), what="both streams")
+    assert admin.call("PUT", person.where + "/password", {"password": "another password"}).status == 200
+    for stream in streams:
+        assert stream.ended.wait(3) and stream.frames[-1][1] == "session-expired"
+
+
 def test_a_stream_by_an_api_token(stack, person):
     made = person.client.post("/api/auth/tokens", {"name": "s", "scopes": ["read"]}).json
     stream = Stream(stack, "/events", token=made["token"])

@@ -335,6 +335,15 @@ def test_streams_end_for_their_age(stack, configure, admin):
 def test_a_faulty_configuration_changes_nothing(stack, configure):
     configure("heartbeat_s = soon\n", "the configuration stays as it was")
     assert head_status(stack, "/events") == 200
+    configure("[log]\nlevel = error\n[http]\norigins = no-origin\n", "the configuration stays as it was")
+    log = f"{stack.dir}/log/notifier.log"
+    ended = open(log).read().count("ended")
+    stack.dev("stop", "notifier")
+    assert open(log).read().count("ended") > ended, "it says so at the level of before"
+    configure_at_rest = open(stack.env["COURANT_CONFIG"]).read().partition("[notifier]\n[log]")[0]
+    with open(stack.env["COURANT_CONFIG"], "w") as file:
+        file.write(configure_at_rest)
+    stack.dev("start", "notifier")
     configure("status_listen = 127.0.0.1:1\n", "they hold from the next start")
 
 

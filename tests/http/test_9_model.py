@@ -283,6 +283,9 @@ class Articles(RuleBasedStateMachine):
             shown = [number for number in range(len(article["texts"]), 0, -1) if self.sees_revision(who, article, number)]
             assert [(item["revision"], item["title"]) for item in answer.json["items"]] == [
                 (number, article["texts"][number - 1]["said"]["title"]) for number in shown]
+            for item in answer.json["items"]:
+                then = client.get(f"/api/articles/{id}?version={item['version']}")
+                assert then.status == 200 and {name: then.json[name] for name in (*LIMITS, "tags")} == article["texts"][item["revision"] - 1]["said"]
 
     @rule(id=articles, who=st.sampled_from(READERS), number=st.integers(1, 5), other=st.one_of(st.none(), st.integers(1, 5)))
     def compare_revisions(self, id, who, number, other):
@@ -294,7 +297,9 @@ class Articles(RuleBasedStateMachine):
         assert one.status == status
         if status == 200:
             assert {name: one.json[name] for name in (*LIMITS, "tags")} == article["texts"][number - 1]["said"]
-        before = number - 1 if other is None else other
+        before = other
+        if other is None:
+            before = max([0, *(earlier for earlier in range(1, number) if self.sees_revision(who, article, earlier))])
         if status == 200 and before > 0 and not self.sees_revision(who, article, before):
             status = 404
         answer = client.get(f"/api/articles/{id}/revisions/{number}/diff" + (f"?with={other}" if other else ""))

@@ -88,6 +88,7 @@ def use_accounts(stack, admin):
 
 def statements(text):
     """The SELECTs, UPDATEs and DELETEs of a statement; those within a compound one each for itself."""
+    text = re.sub(r"^SET STATEMENT max_statement_time = \d+ FOR ", "", text)
     if not text.startswith("BEGIN NOT ATOMIC"):
         return [text] if re.match(r"(SELECT|UPDATE|DELETE)\b", text) else []
     parts = re.split(r";\s*", text)

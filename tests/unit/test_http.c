@@ -83,6 +83,7 @@ static void heads_are_cut_up(void **state)
     assert_null(http_head_field(&head, "y"));
     assert_int_equal(http_head_length("GET / HTTP/1.1\r\nHost: x\r\n", 25), 0);
     assert_int_equal(http_head_length("\r\n\r\n", 4), 4);
+    assert_int_equal(http_head_length("GET / HTTP/1.1\n\r\nX", 18), 17);
 }
 
 static void other_heads_are_refused(void **state)
