@@ -264,7 +264,9 @@ int article_revision_find(const struct reading *reading, const char *id, int64_t
         return -1;
     if (!end.found || !visible(&history, &end.event, end.published))
         return fail(err, ERR_ABSENT, "The article has no such revision.");
-    return take(&history, &end.event, end.published, revision, err) == 0 ? name_editors(&history, revision, 1, err) : -1;
+    if (take(&history, &end.event, end.published, revision, err) != 0)
+        return -1;
+    return name_editors(&history, revision, 1, err);
 }
 
 int article_revision_content(struct sql *db, struct arena *arena, const char *id, int64_t number,

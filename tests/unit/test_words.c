@@ -70,7 +70,8 @@ static void doubles_are_few_and_an_arena_may_be_small(void **state)
     for (int i = 0; i < MANY; i++)
         buf_printf(&buf, "%c%c%c%c", 0xe4 + i / 4096 % 4, 0x80 + i / 64 % 64, 0x80 + i % 64, ' ');
     text = buf_str(&buf);
-    assert_int_equal(words_extra(arena, &text, 1).len, (4 * 4096 - 64) * 6 + 10 - 1); /* 64 of them are hexagrams, 10 too new */
+    /* 64 of them are hexagrams, and 10 too new. */
+    assert_int_equal(words_extra(arena, &text, 1).len, (4 * 4096 - 64) * 6 + 10 - 1);
     assert_null(words_extra(small, &text, 1).data);
     assert_true(arena_exhausted(small));
     arena_free(&arena);
