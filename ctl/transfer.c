@@ -6,10 +6,12 @@
 #include "events/import.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 enum { LINE_MOST = 16 * 1024 * 1024 };
@@ -23,6 +25,7 @@ static int write_log(struct ctl *ctl, FILE *out, struct progress *progress, stru
 {
     struct event_list list;
     struct log_head head;
+    unsigned char hash[SHA256_SIZE] = {0};
     if (eventlog_head(ctl->db, ctl->arena, &head, err) != 0)
         return -1;
     progress_start(progress, "export", 0, head.position);
@@ -30,6 +33,8 @@ static int write_log(struct ctl *ctl, FILE *out, struct progress *progress, stru
         if (ctl_read_log(ctl, progress->at, &list, err) != 0)
             return -1;
         for (size_t i = 0; i < list.count && list.events[i].position <= head.position; i++) {
+            if (event_check(&list.events[i], hash, err) != 0)
+                return -1;
             struct str line = export_line(ctl->arena, &list.events[i]);
             if (line.data == NULL || fwrite(line.data, 1, line.len, out) != line.len || putc('\n', out) == EOF)
                 return write_failed(err);
@@ -47,9 +52,19 @@ static int export_file(struct ctl *ctl, const char *path, struct progress *progr
     if (part == NULL || strlen(part) >= sizeof name)
         return fail(err, ERR_INVALID, "the file's name is too long");
     snprintf(name, sizeof name, "%s", part);
-    FILE *out = fopen(name, "wxe");
-    if (out == NULL)
-        return fail(err, ERR_UNAVAILABLE, "%.200s: %s", name, strerror(errno));
+    int file = open(name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (file >= 0 && flock(file, LOCK_EX | LOCK_NB) != 0) {
+        close(file);
+        return fail(err, ERR_UNAVAILABLE, "%.200s: another export is writing it", name);
+    }
+    /* One that was broken off may have left something. */
+    FILE *out = file >= 0 && ftruncate(file, 0) == 0 ? fdopen(file, "w") : NULL;
+    if (out == NULL) {
+        fail(err, ERR_UNAVAILABLE, "%.200s: %s", name, strerror(errno));
+        if (file >= 0)
+            close(file);
+        return -1;
+    }
     int status = write_log(ctl, out, progress, err);
     if (status == 0 && fsync(fileno(out)) != 0)
         status = write_failed(err);
@@ -134,6 +149,10 @@ int ctl_import(struct ctl *ctl, int argc, char **argv)
     if (argc > 2 || (argc == 2 && argv[1][0] == '-' && argv[1][1] != '\0'))
         return ctl_usage("import [FILE]");
     bool named = argc == 2 && strcmp(argv[1], "-") != 0;
+    if (!named && isatty(STDIN_FILENO)) {
+        fprintf(stderr, "courantctl: import reads a file, or standard input that is no terminal\n");
+        return CTL_FAILED;
+    }
     FILE *in = named ? fopen(argv[1], "re") : stdin;
     int status =
         in != NULL ? import_all(ctl, in, &err) : fail(&err, ERR_UNAVAILABLE, "%.200s: %s", argv[1], strerror(errno));

@@ -120,23 +120,10 @@ static int check_bus(struct verify *v, const struct envelope *event, struct err 
 /* The chain and the bus, in the thread that reads. */
 static int check_chain(void *context, struct event_list *list, struct err *err)
 {
-    unsigned char digest[SHA256_SIZE], hash[SHA256_SIZE];
     struct verify *v = context;
     for (size_t i = 0; i < list->count; i++) {
         const struct envelope *event = &list->events[i];
-        const char *fault = NULL;
-        event_digest(event, digest);
-        event_chain(v->hash, event->digest, hash);
-        if (memcmp(digest, event->digest, SHA256_SIZE) != 0)
-            fault = "the event does not match its digest";
-        else if (memcmp(hash, event->hash, SHA256_SIZE) != 0)
-            fault = "the hash does not follow from the one before";
-        if (fault != NULL) {
-            list->count = i;
-            return fail(err, ERR_DAMAGED, "position %" PRId64 ": %s", event->position, fault);
-        }
-        memcpy(v->hash, hash, SHA256_SIZE);
-        if (check_bus(v, event, err) != 0) {
+        if (event_check(event, v->hash, err) != 0 || check_bus(v, event, err) != 0) {
             list->count = i;
             return -1;
         }

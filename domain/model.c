@@ -7,30 +7,30 @@
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 
 static const struct event_type EVENTS[] = {
-    {"article.created", &ARTICLES, article_created, 2, ARTICLE_CREATED_UP, EVENT_CONTENT},
-    {"article.deleted", &ARTICLES, article_deleted, 1, NULL, EVENT_WITHDRAWS},
-    {"article.imported", &ARTICLES, article_imported, 2, ARTICLE_IMPORTED_UP, EVENT_CONTENT},
-    {"article.published", &ARTICLES, article_published, 2, ARTICLE_PUBLISHED_UP,
-     EVENT_SHOWS | EVENT_CONTENT}, /* its slug */
-    {"article.revision_created", &ARTICLES, article_revision_created, 1, NULL, EVENT_CONTENT},
-    {"article.unpublished", &ARTICLES, article_unpublished, 1, NULL, EVENT_WITHDRAWS},
-    {"article.updated", &ARTICLES, article_updated, 1, NULL, EVENT_CONTENT},
-    {"canary.sent", NULL, NULL, 1, NULL, 0},        /* by the notifier, to see whether it arrives */
-    {"invitation.created", NULL, NULL, 1, NULL, 0}, /* by an operator, of whom there is no account */
-    {"user.erased", &USERS, user_erased, 1, NULL, 0},
-    {"user.imported", &USERS, user_imported, 2, USER_IMPORTED_UP, 0},
-    {"user.invitation_created", &USERS, user_noted, 1, NULL, 0},
-    {"user.invitation_revoked", &USERS, user_noted, 1, NULL, 0},
-    {"user.logged_in", &USERS, user_logged_in, 1, NULL, 0},
-    {"user.logged_out", &USERS, user_noted, 1, NULL, 0},
-    {"user.password_changed", &USERS, user_noted, 1, NULL, 0},
-    {"user.permission_granted", &USERS, user_permission_granted, 1, NULL, 0},
-    {"user.permission_revoked", &USERS, user_permission_revoked, 1, NULL, 0},
-    {"user.registered", &USERS, user_registered, 2, USER_REGISTERED_UP, 0},
-    {"user.session_revoked", &USERS, user_noted, 1, NULL, 0},
-    {"user.token_created", &USERS, user_noted, 1, NULL, 0},
-    {"user.token_revoked", &USERS, user_noted, 1, NULL, 0},
-    {"user.updated", &USERS, user_updated, 1, NULL, 0},
+    {"article.created", &ARTICLES, article_created, 2, ARTICLE_CREATED_UP, EVENT_CONTENT, true},
+    {"article.deleted", &ARTICLES, article_deleted, 1, NULL, EVENT_WITHDRAWS, false},
+    {"article.imported", &ARTICLES, article_imported, 2, ARTICLE_IMPORTED_UP, EVENT_CONTENT, true},
+    {"article.published", &ARTICLES, article_published, 2, ARTICLE_PUBLISHED_UP, EVENT_SHOWS | EVENT_CONTENT,
+     false}, /* its slug */
+    {"article.revision_created", &ARTICLES, article_revision_created, 1, NULL, EVENT_CONTENT, false},
+    {"article.unpublished", &ARTICLES, article_unpublished, 1, NULL, EVENT_WITHDRAWS, false},
+    {"article.updated", &ARTICLES, article_updated, 1, NULL, EVENT_CONTENT, false},
+    {"canary.sent", NULL, NULL, 1, NULL, 0, false},        /* by the notifier, to see whether it arrives */
+    {"invitation.created", NULL, NULL, 1, NULL, 0, false}, /* by an operator, of whom there is no account */
+    {"user.erased", &USERS, user_erased, 1, NULL, 0, false},
+    {"user.imported", &USERS, user_imported, 2, USER_IMPORTED_UP, 0, true},
+    {"user.invitation_created", &USERS, user_noted, 1, NULL, 0, false},
+    {"user.invitation_revoked", &USERS, user_noted, 1, NULL, 0, false},
+    {"user.logged_in", &USERS, user_logged_in, 1, NULL, 0, false},
+    {"user.logged_out", &USERS, user_noted, 1, NULL, 0, false},
+    {"user.password_changed", &USERS, user_noted, 1, NULL, 0, false},
+    {"user.permission_granted", &USERS, user_permission_granted, 1, NULL, 0, false},
+    {"user.permission_revoked", &USERS, user_permission_revoked, 1, NULL, 0, false},
+    {"user.registered", &USERS, user_registered, 2, USER_REGISTERED_UP, 0, true},
+    {"user.session_revoked", &USERS, user_noted, 1, NULL, 0, false},
+    {"user.token_created", &USERS, user_noted, 1, NULL, 0, false},
+    {"user.token_revoked", &USERS, user_noted, 1, NULL, 0, false},
+    {"user.updated", &USERS, user_updated, 1, NULL, 0, false},
 };
 
 static const struct read_model *const READ_MODELS[] = {&ARTICLES, &USERS};

@@ -21,11 +21,10 @@ static int beside(struct sql_batch *batch, const struct command *command, struct
         "DELETE FROM api_tokens WHERE user_id = ?", "DELETE FROM invitations WHERE inviter = ?"};
     /* What a rebuild that was killed has left lying: shadow and old table, which need not be there, or whole. */
     static const char *const SHADOWS[] = {
-        "BEGIN DECLARE CONTINUE HANDLER FOR 1146, 1054 BEGIN END; UPDATE rebuild_users SET sealed = '', username = "
-        "NULL, "
-        "email = NULL WHERE id = ?; END",
-        "BEGIN DECLARE CONTINUE HANDLER FOR 1146, 1054 BEGIN END; UPDATE rebuild_old_users SET sealed = '', username = "
-        "NULL, email = NULL WHERE id = ?; END"};
+        "BEGIN DECLARE CONTINUE HANDLER FOR 1146, 1054 BEGIN END; "
+        "UPDATE zrebuild_users SET sealed = '', username = NULL, email = NULL WHERE id = ?; END",
+        "BEGIN DECLARE CONTINUE HANDLER FOR 1146, 1054 BEGIN END; "
+        "UPDATE zrebuild_old_users SET sealed = '', username = NULL, email = NULL WHERE id = ?; END"};
     const struct sql_arg id = SQL_TEXT(command->target);
     (void)err;
     seal_key_destroy(batch, command->target);

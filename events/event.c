@@ -50,6 +50,20 @@ void event_chain(const unsigned char before[SHA256_SIZE], const unsigned char di
     sha256_end(&state, hash);
 }
 
+int event_check(const struct envelope *event, unsigned char hash[SHA256_SIZE], struct err *err)
+{
+    unsigned char digest[SHA256_SIZE], next[SHA256_SIZE];
+    event_digest(event, digest);
+    event_chain(hash, event->digest, next);
+    if (memcmp(digest, event->digest, SHA256_SIZE) != 0)
+        return fail(err, ERR_DAMAGED, "position %" PRId64 ": the event does not match its digest", event->position);
+    if (memcmp(next, event->hash, SHA256_SIZE) != 0)
+        return fail(err, ERR_DAMAGED, "position %" PRId64 ": the hash does not follow from the one before",
+                    event->position);
+    memcpy(hash, next, SHA256_SIZE);
+    return 0;
+}
+
 /* For what is around data and metadata. */
 enum { ENVELOPE = 1024 };
 

@@ -48,6 +48,9 @@ void event_digest(const struct envelope *event, unsigned char digest[SHA256_SIZE
 void event_chain(const unsigned char before[SHA256_SIZE], const unsigned char digest[SHA256_SIZE],
                  unsigned char hash[SHA256_SIZE]);
 
+/* Whether it is what its digest says and comes after that hash, which becomes its own; ERR_DAMAGED. */
+int event_check(const struct envelope *event, unsigned char hash[SHA256_SIZE], struct err *err);
+
 /* What goes over the bus: one JSON object with all of the above but the hash. {NULL, 0} when the arena is exhausted. */
 struct str event_message(struct arena *arena, const struct envelope *event);
 

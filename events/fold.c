@@ -1,6 +1,8 @@
 /* Folding a stream. See fold.h. */
 #include "events/fold.h"
 
+#include "base/json.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +32,15 @@ static int keep(struct folding *folding, struct err *err)
     return 0;
 }
 
+/* What was brought into the log later says itself since when it was so. */
+static int64_t moment_of(const struct folding *folding, const struct envelope *event)
+{
+    int64_t since = strcmp(event->type, folding->rows->imported) == 0
+                        ? json_moment(json_member(event->data, "updated_at"))
+                        : INT64_MIN;
+    return since != INT64_MIN ? since : event->recorded_at;
+}
+
 static int fold_page(struct folding *folding, struct err *err)
 {
     struct event_list list;
@@ -40,7 +51,7 @@ static int fold_page(struct folding *folding, struct err *err)
         return -1;
     folding->done = list.count < PAGE;
     for (size_t i = 0; i < list.count; i++) {
-        if (list.events[i].recorded_at > folding->moment) {
+        if (moment_of(folding, &list.events[i]) > folding->moment) {
             folding->done = true;
             break;
         }

@@ -17,6 +17,7 @@ struct import {
     struct arena *arena; /* for the events of one chunk */
     struct arena *folds; /* for one run of them */
     size_t most, bytes;
+    int64_t before; /* the log's end */
     int64_t line, fault; /* the last one that was taken; the one that could not be folded */
     struct log_head head;
     struct envelope events[CHUNK];
@@ -51,7 +52,6 @@ static int at_line(int64_t line, struct err *err)
 
 int import_begin(struct import **import, struct sql *db, const struct model *model, struct err *err)
 {
-    struct sql_rows rows;
     struct import *m = *import = calloc(1, sizeof *m);
     if (m == NULL || (m->arena = arena_new(ARENA_LIMIT)) == NULL || (m->folds = arena_new(ARENA_LIMIT)) == NULL) {
         import_close(import);
@@ -60,12 +60,26 @@ int import_begin(struct import **import, struct sql *db, const struct model *mod
     m->most = CHUNK;
     m->db = db;
     m->model = model;
-    if (sql_begin(db, err) == 0 &&
-        sql_select(db, m->arena, "SELECT position FROM log_head WHERE one = 1 FOR UPDATE", NULL, 0, &rows, err) == 0 &&
-        eventlog_head(db, m->arena, &m->head, err) == 0)
+    if (eventlog_head(db, m->arena, &m->head, err) == 0) {
+        m->before = m->head.position;
         return 0;
+    }
     import_close(import);
     return -1;
+}
+
+/* With the first lines there: until then commands need not wait. */
+static int lock_log(struct import *m, struct err *err)
+{
+    struct sql_rows rows;
+    if (sql_in_transaction(m->db))
+        return 0;
+    if (sql_begin(m->db, err) != 0 ||
+        sql_select(m->db, m->arena, "SELECT position FROM log_head WHERE one = 1 FOR UPDATE", NULL, 0, &rows, err) != 0)
+        return -1;
+    return rows.count == 1 && sql_number(SQL_CELL(&rows, 0, 0)) == m->before
+               ? 0
+               : fail(err, ERR_CONFLICT, "the log has grown past position %" PRId64 " meanwhile", m->before);
 }
 
 void import_close(struct import **import)
@@ -153,10 +167,7 @@ static int script(struct import *m, const char *text, struct err *err)
 
 static int undo(struct import *m, struct err *err)
 {
-    struct err lost;
-    if (script(m, "ROLLBACK TO SAVEPOINT run", &lost) != 0)
-        *err = lost;
-    return -1;
+    return script(m, "ROLLBACK TO SAVEPOINT run", err);
 }
 
 /* Event by event, so that the line of the one that cannot be written is known. */
@@ -166,7 +177,7 @@ static int fold_singly(struct import *m, const struct event_list *run, struct er
         const struct event_list one = {.events = &run->events[i], .count = 1};
         arena_reset(m->folds);
         if (fold(m, &one, err) != 0)
-            return undo(m, err);
+            return -1;
     }
     return 0;
 }
@@ -185,8 +196,10 @@ static int fold_run(void *context, const struct event_list *run, struct err *err
         return -1;
     if (fold(m, run, err) == 0)
         return 0;
-    undo(m, err);
-    return names_a_line(m, err) && run->count > 1 ? fold_singly(m, run, err) : -1;
+    /* Of what cannot be undone the failure is the cause, and nothing more may be written. */
+    struct err lost;
+    bool named = names_a_line(m, err) && run->count > 1;
+    return named && undo(m, &lost) == 0 ? fold_singly(m, run, err) : -1;
 }
 
 /* 1 when another event than this one is in the log as this one, with its id or its version of the stream; 0, or -1. */
@@ -250,7 +263,7 @@ static int flush(struct import *m, struct err *err)
     const struct event_list list = {.events = m->events, .count = m->count};
     if (m->count == 0)
         return 0;
-    if (insert_all(m, err) != 0)
+    if (lock_log(m, err) != 0 || insert_all(m, err) != 0)
         return -1;
     if (touched_runs(m->folds, &m->most, &list, fold_run, m, err) != 0)
         return at_line(m->fault, err);
@@ -280,7 +293,9 @@ int import_commit(struct import *m, struct log_head *head, struct err *err)
     *head = m->head;
     if (flush(m, err) != 0)
         return -1;
-    if (sql_exec(m->db, "UPDATE log_head SET position = ?, hash = ? WHERE one = 1",
+    if (!sql_in_transaction(m->db))
+        return 0; /* there was no line */
+    if (sql_exec(m->db, "UPDATE log_head SET position = ?, hash = ?, names = names + 1 WHERE one = 1",
                  SQL_ARGS(SQL_INT(head->position), SQL_BYTES(head->hash, SHA256_SIZE)), NULL, err) != 0)
         return -1;
     return sql_commit(m->db, err);

@@ -65,10 +65,10 @@ int late_keys_drop(struct sql *db, struct arena *arena, const char *name, struct
 {
     struct keys keys;
     struct buf text;
-    if (read_keys(db, arena, arena_printf(arena, "rebuild_%s", name), &keys, err) != 0)
+    if (read_keys(db, arena, arena_printf(arena, "zrebuild_%s", name), &keys, err) != 0)
         return -1;
     buf_init(&text, arena);
-    buf_printf(&text, "ALTER TABLE rebuild_%s", name);
+    buf_printf(&text, "ALTER TABLE zrebuild_%s", name);
     for (size_t i = 0; i < keys.count; i++) {
         const char *from = memchr(keys.lines[i].data, '`', keys.lines[i].len);
         const char *to = strchr(from + 1, '`');
@@ -84,11 +84,11 @@ int late_keys_make(struct sql *db, struct arena *arena, const char *name, struct
     struct buf text;
     size_t added = 0;
     if (read_keys(db, arena, name, &wanted, err) != 0 ||
-        read_keys(db, arena, arena_printf(arena, "rebuild_%s", name), &there, err) != 0)
+        read_keys(db, arena, arena_printf(arena, "zrebuild_%s", name), &there, err) != 0)
         return -1;
     buf_init(&text, arena);
     /* What FULLTEXT leaves away where a session does not forbid it, no search would find. */
-    buf_printf(&text, "SET SESSION innodb_ft_enable_stopword = OFF; ALTER TABLE rebuild_%s", name);
+    buf_printf(&text, "SET SESSION innodb_ft_enable_stopword = OFF; ALTER TABLE zrebuild_%s", name);
     for (size_t i = 0; i < wanted.count; i++) {
         if (has(&there, wanted.lines[i]))
             continue;

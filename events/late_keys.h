@@ -7,10 +7,10 @@
 
 #include "sql/db.h"
 
-/* Drops all keys of «rebuild_<name>» but the primary one. */
+/* Drops all keys of «zrebuild_<name>» but the primary one. */
 int late_keys_drop(struct sql *db, struct arena *arena, const char *name, struct err *err);
 
-/* Gives «rebuild_<name>» those keys of «<name>» that it lacks. A kill leaves it with all of them or with none. */
+/* Gives «zrebuild_<name>» those keys of «<name>» that it lacks. A kill leaves it with all of them or with none. */
 int late_keys_make(struct sql *db, struct arena *arena, const char *name, struct err *err);
 
 #endif

@@ -83,7 +83,12 @@ int model_fold(const struct model *model, void *state, const struct envelope *ev
     if (!is_next(rows, state_version(rows, state), event))
         return fail(err, ERR_CONFLICT, "position %" PRId64 ": version %" PRId64 " of %.64s comes after %" PRId64,
                     event->position, event->version, event->stream, state_version(rows, state));
-    if (model_upcast(model, &today, arena, err) != 0 || type->apply(state, &today, arena, err) != 0)
+    if (model_upcast(model, &today, arena, err) != 0)
+        return -1;
+    if (state_version(rows, state) == 0 && !type->begins)
+        return fail(err, ERR_DAMAGED, "position %" PRId64 ": %.64s cannot be the first of %.64s", event->position,
+                    event->type, event->stream);
+    if (type->apply(state, &today, arena, err) != 0)
         return -1;
     state_set_version(rows, state, event->version);
     return 0;

@@ -116,6 +116,7 @@ struct event_type {
     int schema;                /* today's; 0 is 1 */
     const upcaster *upcasters; /* [n] brings schema n + 1 to n + 2; schema - 1 of them */
     unsigned effect;           /* event_effect, ored */
+    bool begins;               /* it may be the first of a stream */
 };
 
 struct model {

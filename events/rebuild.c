@@ -63,7 +63,7 @@ static int find_position(struct rebuild *r, int64_t *position, struct err *err)
     struct sql_rows rows;
     *position = -1;
     for (size_t i = 0; r->models[i] != NULL; i++) {
-        const char *shadow = arena_printf(r->arena, "rebuild_%s", r->models[i]->name);
+        const char *shadow = arena_printf(r->arena, "zrebuild_%s", r->models[i]->name);
         if (sql_select(r->db, r->arena,
                        "SELECT r.position FROM rebuilds AS r JOIN information_schema.tables AS t ON "
                        "t.table_schema = DATABASE() AND t.table_name = ? WHERE r.model = ? AND r.program = ?",
@@ -128,7 +128,7 @@ static int begin_afresh(struct rebuild *r, struct err *err)
         const char *name = r->models[i]->name;
         /* The record goes first and comes last: where it is, the shadow is what it says. */
         if (rebuild_forget(r, r->models[i], err) != 0 ||
-            rebuild_script(r->db, err, "DROP TABLE IF EXISTS rebuild_%s; CREATE TABLE rebuild_%s LIKE %s", name) != 0)
+            rebuild_script(r->db, err, "DROP TABLE IF EXISTS zrebuild_%s; CREATE TABLE zrebuild_%s LIKE %s", name) != 0)
             return -1;
         fault_point("rebuild-created");
         if (sql_exec(r->db, "REPLACE INTO rebuilds (model, position, program) VALUES (?, 0, ?)",
@@ -151,8 +151,8 @@ static int lock(struct rebuild *r, struct err *err)
 static int clear_leftovers(struct rebuild *r, const struct read_model *const *models, struct err *err)
 {
     for (size_t i = 0; models[i] != NULL; i++)
-        if (rebuild_script(r->db, err, "DROP TABLE IF EXISTS rebuild_old_%s", models[i]->name) != 0 ||
-            rebuild_sides_script(r->db, err, "DROP TABLE IF EXISTS rebuild_old_%s", models[i]) != 0)
+        if (rebuild_script(r->db, err, "DROP TABLE IF EXISTS zrebuild_old_%s", models[i]->name) != 0 ||
+            rebuild_sides_script(r->db, err, "DROP TABLE IF EXISTS zrebuild_old_%s", models[i]) != 0)
             return -1;
     return 0;
 }
@@ -167,7 +167,7 @@ static int go_on(struct rebuild *r, struct err *err)
         return begin_afresh(r, err);
     r->sure = r->position + CHUNK;
     for (size_t i = 0; r->models[i] != NULL; i++)
-        if (rebuild_script(r->db, err, "LOCK TABLES rebuild_%s WRITE; UNLOCK TABLES", r->models[i]->name) != 0)
+        if (rebuild_script(r->db, err, "LOCK TABLES zrebuild_%s WRITE; UNLOCK TABLES", r->models[i]->name) != 0)
             return -1;
     return 0;
 }
@@ -194,13 +194,30 @@ static int open_shards(struct rebuild *r, struct err *err)
     return 0;
 }
 
+/* A log that is not what it was makes no tables. */
+static int check_chain(void *context, struct event_list *list, struct err *err)
+{
+    struct rebuild *r = context;
+    for (size_t i = 0; i < list->count; i++)
+        if (event_check(&list->events[i], r->hash, err) != 0) {
+            list->count = i;
+            return -1;
+        }
+    return 0;
+}
+
 /* What is in the log by now is read by a thread. */
 static int read_ahead(struct rebuild *r, struct err *err)
 {
     struct log_head head;
-    if (eventlog_head(r->db, r->arena, &head, err) != 0)
+    struct sql_rows rows;
+    if (eventlog_head(r->db, r->arena, &head, err) != 0 ||
+        sql_select(r->db, r->arena, "SELECT hash FROM events WHERE position = ?", SQL_ARGS(SQL_INT(r->position)), &rows,
+                   err) != 0)
         return -1;
-    return ahead_open(&r->ahead, r->conf, r->position, head.position, CHUNK, NULL, NULL, err);
+    if (rows.count == 1 && SQL_CELL(&rows, 0, 0).len == SHA256_SIZE)
+        memcpy(r->hash, SQL_CELL(&rows, 0, 0).data, SHA256_SIZE);
+    return ahead_open(&r->ahead, r->conf, r->position, head.position, CHUNK, check_chain, r, err);
 }
 
 int rebuild_open(struct rebuild **rebuild, const struct conf *conf, const struct model *model,
@@ -269,7 +286,7 @@ static int fold_run(const struct rebuild *r, struct sql *db, struct sql *keys, s
     struct touched_list touched;
     bool any = run->count > 0 && run->events[0].position <= r->sure;
     if (touched_find(r->model, arena, run, &touched, err) != 0 ||
-        touched_load(db, arena, r->model, "rebuild_", any ? NULL : may_be_there, &touched, err) != 0)
+        touched_load(db, arena, r->model, "zrebuild_", any ? NULL : may_be_there, &touched, err) != 0)
         return -1;
     for (size_t i = 0; i < touched.count; i++)
         if (touched.items[i].row != NULL)
@@ -283,7 +300,7 @@ static int fold_run(const struct rebuild *r, struct sql *db, struct sql *keys, s
     }
     if (touched_keys(keys, arena, r->model, &touched, err) != 0)
         return -1;
-    return touched_write(db, arena, r->model, "rebuild_", r->sides, &touched, err);
+    return touched_write(db, arena, r->model, "zrebuild_", r->sides, &touched, err);
 }
 
 int rebuild_fold(struct rebuild *r, struct sql *db, const struct event_list *run, struct err *err)
@@ -391,7 +408,7 @@ static int read_chunk(struct rebuild *r, struct event_list *list, struct err *er
         return 0;
     ahead_close(&r->ahead);
     arena_reset(r->texts);
-    return eventlog_read(r->db, r->texts, r->position, CHUNK, list, err);
+    return eventlog_read(r->db, r->texts, r->position, CHUNK, list, err) == 0 ? check_chain(r, list, err) : -1;
 }
 
 int rebuild_step(struct rebuild *r, struct err *err)
@@ -436,8 +453,8 @@ int rebuild_finish(struct rebuild *r, struct err *err)
 {
     for (size_t i = 0; r->models[i] != NULL; i++)
         if (rebuild_forget(r, r->models[i], err) != 0 ||
-            rebuild_script(r->db, err, "DROP TABLE IF EXISTS rebuild_%s", r->models[i]->name) != 0 ||
-            rebuild_sides_script(r->db, err, "DROP TABLE IF EXISTS rebuild_%s", r->models[i]) != 0)
+            rebuild_script(r->db, err, "DROP TABLE IF EXISTS zrebuild_%s", r->models[i]->name) != 0 ||
+            rebuild_sides_script(r->db, err, "DROP TABLE IF EXISTS zrebuild_%s", r->models[i]) != 0)
             return -1;
     return sql_exec(r->db, "DELETE FROM rebuilds WHERE model LIKE '" DONE "%'", NULL, 0, NULL, err);
 }

@@ -1,7 +1,7 @@
 /*
  * Making read models again from the log, on a live system.
  *
- * A model is folded into a shadow table, «rebuild_<name>», chunk by chunk, each divided by streams among some threads.
+ * A model is folded into a shadow table, «zrebuild_<name>», chunk by chunk, each divided by streams among some threads.
  * How far it goes is noted behind what was written, and an event that a row has in it already is not folded again, so
  * that a run that was killed is taken up where it was. Near the end of the log, shadow and table are compared row by
  * row at one moment. Then the table is locked for the moment that the last events take, and the two

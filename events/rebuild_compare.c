@@ -2,6 +2,7 @@
 #include "events/rebuild_internal.h"
 #include "events/sides.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +66,8 @@ static int find_moved(struct comparison *c, struct err *err)
         if (eventlog_read(r->db, r->texts, position, CHUNK, &list, err) != 0 || add_moved(c, &list, err) != 0)
             return -1;
     }
+    if (position < head.position && list.count == 0 && !list.more)
+        return fail(err, ERR_CONFLICT, "position %" PRId64 " is missing from the log", position + 1);
     if (position < head.position)
         return fail(err, ERR_UNAVAILABLE, "the log runs ahead of the rebuild: try again when less is written");
     qsort(c->moved, c->moved_count, sizeof *c->moved, by_id);
@@ -160,7 +163,7 @@ static int compare_all(struct comparison *c, struct err *err)
 {
     static const char *const REST = "WHERE id > ? ORDER BY id LIMIT ?";
     struct arena *arena = c->r->arena;
-    const char *name = arena_printf(arena, "rebuild_%s", c->rows->name);
+    const char *name = arena_printf(arena, "zrebuild_%s", c->rows->name);
     struct page table = {.text = row_select(c->rows, arena, c->rows->name, REST),
                          .state = arena_alloc(arena, c->rows->state_size)},
                 shadow = {.text = name != NULL ? row_select(c->rows, arena, name, REST) : NULL,
@@ -177,7 +180,7 @@ static int compare_all(struct comparison *c, struct err *err)
             return -1;
         bool last = !table.more && !shadow.more;
         merge(c, &table, &shadow);
-        if (compare_sides(c, after, last ? "g" : c->key, err) != 0)
+        if (compare_sides(c, after, last ? "~~" : c->key, err) != 0) /* after all that an id may be */
             return -1;
     } while (table.more || shadow.more);
     return 0;

@@ -34,6 +34,7 @@ struct rebuild {
     char program[2 * SHA256_SIZE + 1];
     int64_t position;
     int64_t sure; /* behind it no row has an event in it that is not folded yet */
+    unsigned char hash[SHA256_SIZE]; /* of the last event that was read ahead; the reading thread's while there is one */
     struct ahead *ahead; /* NULL near the end of the log */
     bool sides;          /* the shadows of the sides are there, and follow */
 };

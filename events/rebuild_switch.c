@@ -6,9 +6,9 @@
  * holds the name that the old table is to get, and makes the RENAME fail, until the second is seen to wait: then it is
  * dropped and the locks are given back, and the RENAME comes first.
  *
- * A statement takes its tables' locks in the order of their names. The table's own comes before those of its sides, so
- * the RENAME waits for that one, and stands in its queue before every command; if it waited for a side, a command could
- * slip into the old table.
+ * A statement takes its tables' locks in the order of their names. The table's own comes before those of its sides, and
+ * of all shadows and old tables, whose names begin with a z for that. So the RENAME waits for that one, and stands in
+ * its queue before every command; if it waited for another, a command could slip into the old table.
  */
 #include "events/rebuild_internal.h"
 
@@ -24,13 +24,14 @@
 #include <time.h>
 
 enum { TRIES_MOST = 2000, PAUSE_US = 1000, CHUNK = 500, LAG_MOST = 100000, IDS_BYTES = 16 * 1024 * 1024, ROWS = 16 };
+enum { LOCK_TRIES = 15, REST_S = 3 };
 
 struct change {
     struct rebuild *r;
     const struct read_model *rows;
     struct rebuild_result *result;
     struct sql *locker, *renamer;
-    int64_t renamer_id, position;
+    int64_t renamer_id, position, began; /* began: clock_steady, when commands had to wait */
     struct arena *texts, *ids;
     const char **touched; /* what the last events touched, in their order */
     size_t touched_count;
@@ -41,7 +42,8 @@ struct change {
 };
 
 /* Seconds that a lock of a table is waited for: commands wait behind the one who waits. */
-static const char *const PATIENCE = "SET SESSION lock_wait_timeout = 5";
+static const char *const PATIENCE = "SET SESSION lock_wait_timeout = 1";
+static const char *const RENAMERS_PATIENCE = "SET SESSION lock_wait_timeout = 5";
 
 /* What is written under the lock is synced once a run, and a run that is too long is taken back. */
 static const char *const BY_HAND = "SET SESSION autocommit = 0";
@@ -52,7 +54,7 @@ static int open_connections(struct change *c, struct err *err)
     if (sql_open(&c->locker, c->r->conf, err) != 0 || sql_open(&c->renamer, c->r->conf, err) != 0 ||
         sql_script(c->locker, PATIENCE, strlen(PATIENCE), err) != 0 ||
         sql_script(c->locker, BY_HAND, strlen(BY_HAND), err) != 0 ||
-        sql_script(c->renamer, PATIENCE, strlen(PATIENCE), err) != 0 ||
+        sql_script(c->renamer, RENAMERS_PATIENCE, strlen(RENAMERS_PATIENCE), err) != 0 ||
         sql_select(c->renamer, c->r->arena, "SELECT CONNECTION_ID()", NULL, 0, &rows, err) != 0)
         return -1;
     c->renamer_id = sql_number(SQL_CELL(&rows, 0, 0));
@@ -98,7 +100,7 @@ static int compare_touched(struct change *c, struct err *err)
         size_t some = count - at < ROWS ? count - at : ROWS;
         arena_reset(c->r->arena);
         if (load_rows(c, "", c->touched + at, some, there, err) != 0 ||
-            load_rows(c, "rebuild_", c->touched + at, some, folded, err) != 0)
+            load_rows(c, "zrebuild_", c->touched + at, some, folded, err) != 0)
             return -1;
         for (size_t i = 0; i < some; i++)
             rebuild_compare_rows(c->result, c->rows, c->touched[at + i], there[i], folded[i]);
@@ -252,7 +254,7 @@ static int let_go(struct change *c, struct err *err)
 {
     int status = await_renamer(c, err);
     if (status == 0)
-        status = rebuild_script(c->locker, err, "DROP TABLE rebuild_old_%s", c->rows->name);
+        status = rebuild_script(c->locker, err, "DROP TABLE zrebuild_old_%s", c->rows->name);
     if (sql_script(c->locker, "UNLOCK TABLES", 13, status == 0 ? err : NULL) != 0)
         status = -1;
     pthread_join(c->thread, NULL);
@@ -263,31 +265,62 @@ static int let_go(struct change *c, struct err *err)
     return status;
 }
 
+/* Who reads the tables in a long transaction, a verify or a dump, holds them for as long; commands go on meanwhile. */
+static int lock_tables(struct change *c, const char *locks, bool follows, struct err *err)
+{
+    const struct timespec rest = {REST_S, 0};
+    for (int try = 0; try < LOCK_TRIES; try++) {
+        if (try > 0)
+            nanosleep(&rest, NULL);
+        if (follows && follow(c, err) != 0)
+            return -1;
+        c->began = clock_steady();
+        if (run(c->locker, locks, err) == 0)
+            return 0;
+        if (err->kind != ERR_TRANSIENT)
+            return -1;
+    }
+    return fail(err, ERR_UNAVAILABLE,
+                "%s is being read in a long transaction, such as courantctl verify or a dump: try again after it",
+                c->rows->name);
+}
+
+static int check_order(const struct read_model *rows, struct err *err)
+{
+    for (size_t i = 0; i < rows->side_count; i++)
+        if (strcmp(rows->sides[i].name, rows->name) <= 0 || strcmp(rows->sides[i].name, "zrebuild_") >= 0)
+            return fail(err, ERR_INTERNAL, "%s must sort after %s", rows->sides[i].name, rows->name);
+    if (strcmp(rows->name, "zrebuild_") >= 0)
+        return fail(err, ERR_INTERNAL, "%s must sort before its shadow", rows->name);
+    return 0;
+}
+
 static int change_places(struct change *c, struct err *err)
 {
     const char *name = c->rows->name;
-    for (size_t i = 0; i < c->rows->side_count; i++)
-        if (strcmp(c->rows->sides[i].name, name) <= 0)
-            return fail(err, ERR_INTERNAL, "%s must sort after %s", c->rows->sides[i].name, name);
+    if (check_order(c->rows, err) != 0)
+        return -1;
     /* The longest step, and until it is done a run that was broken off can be taken up. */
     if (late_keys_make(c->r->db, c->texts, name, err) != 0 || sides_make(c->r->db, c->texts, c->rows, err) != 0)
         return -1;
     c->r->sides = true;
-    if (rebuild_forget(c->r, c->rows, err) != 0 || follow(c, err) != 0 || open_connections(c, err) != 0 ||
-        rebuild_script(c->locker, err, "CREATE TABLE rebuild_old_%s (nothing INT)", name) != 0)
+    /* Where they cannot be had, the run can still be taken up. */
+    if (open_connections(c, err) != 0 || lock_tables(c, of_all(c, "LOCK TABLES ", "%s WRITE"), false, err) != 0 ||
+        sql_script(c->locker, "UNLOCK TABLES", 13, err) != 0 || rebuild_forget(c->r, c->rows, err) != 0 ||
+        rebuild_script(c->locker, err, "CREATE TABLE zrebuild_old_%s (nothing INT)", name) != 0)
         return -1;
-    int64_t began = clock_steady();
-    const char *locks = of_all(c, "LOCK TABLES ", "%s WRITE, rebuild_%s WRITE");
-    c->rename = of_all(c, "RENAME TABLE ", "%s TO rebuild_old_%s, rebuild_%s TO %s");
+    const char *locks = of_all(c, "LOCK TABLES ", "%s WRITE, zrebuild_%s WRITE");
+    c->rename = of_all(c, "RENAME TABLE ", "%s TO zrebuild_old_%s, zrebuild_%s TO %s");
     if (locks == NULL || c->rename == NULL)
         return fail(err, ERR_UNAVAILABLE, "no room for a statement");
-    if (run(c->locker, arena_printf(c->texts, "%s, rebuild_old_%s WRITE", locks, name), err) != 0 ||
-        catch_up(c, err) != 0)
+    if (lock_tables(c, arena_printf(c->texts, "%s, zrebuild_old_%s WRITE", locks, name), true, err) != 0)
+        return -1;
+    if (catch_up(c, err) != 0)
         return -1;
     if (pthread_create(&c->thread, NULL, rename_main, c) != 0)
         return fail(err, ERR_UNAVAILABLE, "no thread to rename %s", name);
     int status = let_go(c, err);
-    c->result->pause_us = clock_steady() - began;
+    c->result->pause_us = clock_steady() - c->began;
     return status;
 }
 
@@ -313,8 +346,8 @@ int rebuild_switch(struct rebuild *r, const struct read_model *rows, struct rebu
         status = rebuild_note_done(r, rows, err);
     fault_point("rebuild-noted");
     struct err *first = status == 0 ? err : NULL;
-    if (rebuild_script(r->db, first, "DROP TABLE IF EXISTS rebuild_old_%s", rows->name) != 0 ||
-        rebuild_sides_script(r->db, first, "DROP TABLE IF EXISTS rebuild_old_%s", rows) != 0)
+    if (rebuild_script(r->db, first, "DROP TABLE IF EXISTS zrebuild_old_%s", rows->name) != 0 ||
+        rebuild_sides_script(r->db, first, "DROP TABLE IF EXISTS zrebuild_old_%s", rows) != 0)
         status = -1;
     return status;
 }

@@ -68,7 +68,7 @@ static int fill_page(struct sql *db, struct arena *arena, const struct read_mode
             row_state(rows, &found, i, state);
             rows->sides[s].rows(state, &made);
         }
-        if (insert_rows(db, arena, &rows->sides[s], "rebuild_", &made, err) != 0)
+        if (insert_rows(db, arena, &rows->sides[s], "zrebuild_", &made, err) != 0)
             return -1;
     }
     if (sql_commit(db, err) != 0)
@@ -83,7 +83,7 @@ static int fill_page(struct sql *db, struct arena *arena, const struct read_mode
 static int fill(struct sql *db, struct arena *arena, const struct read_model *rows, struct err *err)
 {
     char key[64] = "";
-    const char *table = arena_printf(arena, "rebuild_%s", rows->name);
+    const char *table = arena_printf(arena, "zrebuild_%s", rows->name);
     const char *text =
         table != NULL ? row_select(rows, arena, table, "FORCE INDEX (PRIMARY) WHERE id > ? ORDER BY id LIMIT ?") : NULL;
     struct arena *page = arena_new(PAGE_LIMIT);
@@ -112,7 +112,7 @@ int sides_make(struct sql *db, struct arena *arena, const struct read_model *row
     for (size_t i = 0; i < rows->side_count; i++) {
         const char *name = rows->sides[i].name;
         if (script(db,
-                   arena_printf(arena, "DROP TABLE IF EXISTS rebuild_%s; CREATE TABLE rebuild_%s LIKE %s", name, name,
+                   arena_printf(arena, "DROP TABLE IF EXISTS zrebuild_%s; CREATE TABLE zrebuild_%s LIKE %s", name, name,
                                 name),
                    err) != 0 ||
             late_keys_drop(db, arena, name, err) != 0)
@@ -173,7 +173,8 @@ int sides_range(struct sql *db, struct arena *arena, const struct side *side, co
                 struct side_rows *there, struct err *err)
 {
     struct sql_rows found;
-    const char *text = arena_printf(arena, "SELECT %s FROM %s WHERE id > ? AND id <= ?", side->columns, side->name);
+    const char *text = arena_printf(arena, "SELECT %s FROM %s WHERE id %s ? AND id <= ?", side->columns, side->name,
+                                    after[0] == '\0' ? ">=" : ">");
     if (text == NULL)
         return no_room(err);
     if (sql_select(db, arena, text, SQL_ARGS(SQL_TEXT(after), SQL_TEXT(upto)), &found, err) != 0)

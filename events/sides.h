@@ -11,7 +11,7 @@
 int sides_write(struct sql *db, struct arena *arena, const struct read_model *rows, const char *prefix,
                 const struct touched_list *list, struct err *err);
 
-/* Makes the shadows «rebuild_<name>» of all sides, from the shadow of the table. */
+/* Makes the shadows «zrebuild_<name>» of all sides, from the shadow of the table. */
 int sides_make(struct sql *db, struct arena *arena, const struct read_model *rows, struct err *err);
 
 /* id: NULL where there is none. */

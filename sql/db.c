@@ -29,6 +29,7 @@ struct sql {
     const struct conf *conf;
     MYSQL *handle;
     bool broken, in_transaction, reconnected;
+    bool undone; /* the transaction: by the server, which took it for a deadlock's victim */
     char duplicate[128];
     struct statement statements[STATEMENTS];
     uint64_t clock;
@@ -84,6 +85,8 @@ static int failed(struct sql *db, unsigned number, const char *message, struct e
 {
     switch (number) {
     case ER_LOCK_DEADLOCK:
+        db->undone = true;
+        return fail(err, ERR_TRANSIENT, "database: %s", message);
     case ER_LOCK_WAIT_TIMEOUT:
         return fail(err, ERR_TRANSIENT, "database: %s", message);
     case ER_DUP_ENTRY:
@@ -155,9 +158,12 @@ static int connect_now(struct sql *db, struct err *err)
     return 0;
 }
 
-/* A connection to work on. Inside a transaction a lost one is an error: what came before is gone. */
+/* A connection to work on. Inside a transaction one that lost it is an error: what came before is gone. */
 static int ready(struct sql *db, struct err *err)
 {
+    if (db->undone && db->in_transaction)
+        return fail(err, ERR_TRANSIENT, "database: the transaction was undone, for a deadlock");
+    db->undone = false;
     if (db->handle != NULL && !db->broken)
         return 0;
     if (db->in_transaction) {

@@ -143,7 +143,7 @@ def test_user_add(stack):
     ("INSERT INTO events SELECT position + 1, 'ghost', 'ghost', 1, type, audience, data, metadata, recorded_at, digest, hash "
      "FROM events ORDER BY position DESC LIMIT 1", "DELETE FROM events WHERE id = 'ghost'", "but log_head is at"),
     ("UPDATE log_head SET hash = REVERSE(hash)", "UPDATE log_head SET hash = REVERSE(hash)", "log_head"),
-    ("INSERT INTO users SELECT 'zzz', '', 'zzz', 'zzz', '', 1, NOW(6), NOW(6), NULL, NULL", "DELETE FROM users WHERE id = 'zzz'",
+    ("INSERT INTO users SELECT 'zzz', '', 'zzz', 'zzz', '', 1, NOW(6), NOW(6), NULL, NULL, NULL", "DELETE FROM users WHERE id = 'zzz'",
      "read model users, zzz: the row is at version 1, which is not in the log"),
     ("UPDATE users SET id = CONCAT('x', SUBSTR(id, 2)) WHERE username = 'admin'",
      "UPDATE users SET id = CONCAT('0', SUBSTR(id, 2)) WHERE username = 'admin'", "read model users"),

@@ -393,7 +393,7 @@ def test_rebuild_repairs(old):
     before, keys = old.content(), old.sql(KEYS)
     ids = [row[0] for row in old.sql("SELECT id FROM articles ORDER BY id")]
     old.sql(f"UPDATE articles SET title = 'Harmed' WHERE id = '{ids[0]}'; DELETE FROM articles WHERE id = '{ids[1]}'; "
-            "INSERT INTO users SELECT 'zzz', '', 'zzz', 'zzz', '', 1, NOW(6), NOW(6), NULL, NULL")
+            "INSERT INTO users SELECT 'zzz', '', 'zzz', 'zzz', '', 1, NOW(6), NOW(6), NULL, NULL, NULL")
     check = old.ctl("rebuild", "--check")
     assert check.returncode == 1 and "nothing was changed" in check.stdout
     for word in f"articles, {ids[0]}: column title", f"articles, {ids[1]}: the row is missing", "users, zzz: the row is not in the log":
@@ -405,7 +405,7 @@ def test_rebuild_repairs(old):
     assert refused.returncode == 1 and "users: what row zzz holds is not in the log" in refused.stderr
     assert old.ctl("rebuild", "--force").returncode == 0
     assert old.content() == before and "clean" in old.ctl("verify").stdout and old.sql(KEYS) == keys
-    assert [row for row in old.sql("SHOW TABLES") if row[0].startswith("rebuild_")] == []
+    assert [row for row in old.sql("SHOW TABLES") if row[0].startswith("zrebuild_")] == []
     assert old.sql("SELECT COUNT(*) FROM rebuilds") == [["0"]]
 
 

@@ -92,7 +92,7 @@ def statements(text):
     if not text.startswith("BEGIN NOT ATOMIC"):
         return [text] if re.match(r"(SELECT|UPDATE|DELETE)\b", text) else []
     parts = re.split(r";\s*", text)
-    return [part for part in parts if re.match(r"(SELECT|UPDATE|DELETE)\b", part) and "@" not in part and not re.search(r"\bINTO p\b|\brebuild_", part)]
+    return [part for part in parts if re.match(r"(SELECT|UPDATE|DELETE)\b", part) and "@" not in part and not re.search(r"\bINTO p\b|\bzrebuild_", part)]
 
 
 # The rows of one user, which are all there at once: with values that do not exist the server looks at no table at all.

@@ -61,8 +61,8 @@ static int to_3(const struct envelope *event, struct arena *arena, struct str *d
 }
 
 static const upcaster UP[] = {to_2, to_3};
-static const struct event_type EVENTS[] = {{"thing.named", &THINGS, named, 3, UP, EVENT_CONTENT},
-                                           {"thing.imported", &THINGS, named, 1, NULL, EVENT_CONTENT}};
+static const struct event_type EVENTS[] = {{"thing.named", &THINGS, named, 3, UP, EVENT_CONTENT, true},
+                                           {"thing.imported", &THINGS, named, 1, NULL, EVENT_CONTENT, true}};
 static const struct read_model *const MODELS[] = {&THINGS};
 static const struct model MODEL = {.events = EVENTS, .event_count = 2, .read_models = MODELS, .read_model_count = 1};
 
