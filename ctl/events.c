@@ -77,6 +77,8 @@ static int print_log(struct ctl *ctl, struct wish *wish, struct err *err)
     struct log_head head;
     if (eventlog_head(ctl->db, ctl->arena, &head, err) != 0)
         return -1;
+    if (wish->follow && wish->after > head.position)
+        return fail(err, ERR_INVALID, "the log ends at position %" PRId64, head.position);
     while (wish->after < head.position) {
         if (ctl_read_log(ctl, wish->after, &list, err) != 0 || print(wish, ctl->arena, &list, err) != 0)
             return -1;
@@ -95,6 +97,8 @@ static int follow(struct ctl *ctl, const struct wish *wish, struct err *err)
         arena_reset(ctl->arena);
         tail_next(tail, ctl->arena, TURN_US, &list);
         status = print(wish, ctl->arena, &list, err);
+        if (status == 0 && tail_lost(tail))
+            status = fail(err, ERR_CONFLICT, "the log is another one by now: it ends before what was printed");
     }
     tail_close(&tail);
     bus_end();

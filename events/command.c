@@ -119,7 +119,7 @@ static int conflict(const struct work *work, const char *key, struct err *err)
 {
     const struct command_type *type = work->command->type;
     if (strcmp(key, "stream_version") == 0)
-        return fail(err, ERR_TRANSIENT, "the stream has moved on");
+        return fail(err, ERR_TRANSIENT, "the stream has moved on, or its row is behind it: see courantctl verify");
     if (strcmp(key, "idempotency") == 0)
         return fail(err, ERR_TRANSIENT, "the same command was there first");
     if (strcmp(key, ACTOR_CHANGED) == 0)
@@ -453,7 +453,8 @@ static int try_until_done(struct sql *db, const struct model *model, struct comm
     }
     if (doubt.any)
         return fail(err, ERR_UNKNOWN, "the database went away in a commit and does not say whether it was done");
-    return fail(err, ERR_UNAVAILABLE, "the database is too busy or cannot be reached");
+    const struct err last = *err;
+    return fail(err, ERR_UNAVAILABLE, "the database is too busy or cannot be reached: %.300s", last.text);
 }
 
 /* Where the payload names the thing that it is about. */

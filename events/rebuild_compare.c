@@ -144,7 +144,7 @@ static int compare_sides(struct comparison *c, const char *after, const char *up
     for (size_t s = 0; s < c->rows->side_count; s++) {
         const struct side *side = &c->rows->sides[s];
         struct side_rows there;
-        const char *last = "";
+        const char *last = NULL;
         if (c->sides[s].failed)
             return fail(err, ERR_UNAVAILABLE, "no room to compare");
         if (sides_range(c->r->db, c->sides_of_pages, side, after, upto, &there, err) != 0)
@@ -153,7 +153,7 @@ static int compare_sides(struct comparison *c, const char *after, const char *up
         snprintf(what, sizeof what, "its rows in %s are not what the log says", side->name);
         size_t i = 0, j = 0;
         for (const char *id; (id = side_rows_difference(&c->sides[s], &there, &i, &j)) != NULL; last = id)
-            if (strcmp(id, last) != 0 && !has_moved(c, id))
+            if ((last == NULL || strcmp(id, last) != 0) && !has_moved(c, id))
                 rebuild_differs(c->result, c->rows, id, what);
     }
     return 0;

@@ -55,6 +55,11 @@ def test_events(stack, admin):
         assert stack.ctl("events", *args).returncode == 2
 
 
+def test_events_of_a_log_that_is_shorter(stack):
+    done = stack.ctl("events", "--after", str(stack.head + 1000), "--follow")
+    assert done.returncode == 1 and f"the log ends at position {stack.head}" in done.stderr
+
+
 def test_events_follow(stack, admin):
     command = [stack.env["COURANT_CTL"], "--config", stack.env["COURANT_CONFIG"], "events", "--follow", "--after",
                str(stack.head)]

@@ -7,14 +7,17 @@ import os
 import shutil
 import signal
 import socket
+import pty
 import subprocess
 import threading
+import time
 
 import pytest
 
 import fastcgi
 from courant import ROOT, Nats, Session, Stream, until
 from lines import Log
+from test_4_accounts import Person
 
 FIXTURE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "fixtures", "log-schema-1.jsonl")
 
@@ -103,6 +106,81 @@ def test_the_stacks_own_log_goes_round(stack, admin, site, tmp_path):
     for table in "events", "articles", "users":
         assert site.root(f"SELECT * FROM courant_site.{table} ORDER BY 1") == site.root(f"SELECT * FROM courant.{table} ORDER BY 1")
     assert "clean" in site.ctl("verify").stdout
+
+
+def test_an_export_that_was_broken_off_is_written_over(old, tmp_path):
+    path = tmp_path / "log.jsonl"
+    (tmp_path / "log.jsonl.part").write_text("what a kill has left\n" * 10000)
+    assert old.ctl("export", str(path)).returncode == 0
+    assert path.read_text() == open(FIXTURE).read() and not (tmp_path / "log.jsonl.part").exists()
+
+
+@pytest.mark.parametrize("type, data", [("article.revision_created", {"revision": 1}), ("article.published", {"slug": "x"}),
+                                        ("article.deleted", {}), ("article.updated", {"title": "x"})])
+def test_a_stream_begins_with_what_can_begin_one(site, type, data):
+    log, before = site.log(), site.content()
+    log.article(1)
+    log.add("article-01a2071b-f843-7645-a001-b20b639515c9", type, data, 2 if type == "article.published" else 1)
+    done = site.ctl("import", input=log.text)
+    assert done.returncode == 1 and "line 2" in done.stderr and "cannot be the first" in done.stderr, done.stderr
+    assert site.content() == before
+
+
+def test_an_import_that_is_a_deadlocks_victim_leaves_nothing(old):
+    log, before = old.log(), old.content()
+    id = old.sql("SELECT id FROM articles ORDER BY id LIMIT 1")[0][0]
+    version = int(old.sql(f"SELECT MAX(version) FROM events WHERE stream = 'article-{id}'")[0][0])
+    for number in range(3):
+        log.add(f"article-{id}", "article.revision_created", {"revision": 90 + number}, version=version + 1 + number)
+    with Session(old.stack, old.name) as session:
+        # What has written more is not the victim.
+        session.run("CREATE TABLE heavy (n INT PRIMARY KEY); START TRANSACTION; INSERT INTO heavy SELECT seq FROM seq_1_to_2000; "
+                    f"SELECT id FROM articles WHERE id = '{id}' FOR UPDATE")
+        running = subprocess.Popen([old.stack.env["COURANT_CTL"], "--config", old.config, "import"], text=True,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        running.stdin.write(log.text)
+        running.stdin.close()
+        waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'DELETE FROM articles%'"
+        until(lambda: old.root(waiting) == "1\n", what="the import that waits for the article")
+        session.run("SELECT position FROM log_head FOR UPDATE")
+        assert running.wait(20) == 2
+        said = running.stderr.read()
+        session.run("ROLLBACK; DROP TABLE heavy")
+    assert "nothing was imported" in said and "eadlock" in said, said
+    assert old.content() == before and "clean" in old.ctl("verify").stdout
+
+
+def test_an_import_that_waits_for_its_lines_holds_up_nobody(old):
+    log = old.log()
+    log.article(7)
+    running = subprocess.Popen([old.stack.env["COURANT_CTL"], "--config", old.config, "import"], text=True,
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    until(lambda: old.root(f"SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{old.name}'") == "1\n", what="its connection")
+    began = time.monotonic()
+    assert old.ctl("user", "add", "between", "--email", "b@example.org", "--password-stdin", input="a password\n").returncode == 0
+    assert time.monotonic() - began < 4 * old.stack.slow
+    before = old.content()
+    out, said = running.communicate(log.text, timeout=20)
+    assert running.returncode == 2 and "the log has grown" in said and "nothing was imported" in said, said
+    assert old.content() == before
+
+
+def test_an_import_reads_no_terminal(old):
+    ours, theirs = pty.openpty()
+    done = subprocess.run([old.stack.env["COURANT_CTL"], "--config", old.config, "import"], stdin=theirs, capture_output=True, text=True, timeout=20)
+    os.close(ours)
+    os.close(theirs)
+    assert done.returncode == 2 and "terminal" in done.stderr
+
+
+def test_names_that_an_import_changes_are_seen(stack, admin, tmp_path):
+    """Workers remember names, also of accounts that no command changes."""
+    names = stack.sql("SELECT names FROM log_head")
+    position, hash = stack.sql("SELECT position, LOWER(HEX(hash)) FROM log_head")[0]
+    log = Log(int(position), hash)
+    log.add("x", "canary.sent", {})
+    assert stack.ctl("import", input=log.text).returncode == 0
+    assert stack.sql("SELECT names FROM log_head") != names
 
 
 def test_an_import_goes_on_where_the_log_ends(site):
@@ -493,11 +571,22 @@ def test_rebuild_while_others_write(stack, admin):
             if len(positions) % 5 == number:
                 made = None
 
+    def permit(number):
+        """And accounts, whose table sorts after all others."""
+        person, client = Person(stack, "per"), stack.client(admin.token)
+        granted = False
+        while not ended.is_set():
+            granted = not granted
+            made = client.call("PUT", person.where + "/permissions", {"permissions": ["audit_read"] if granted else []}, headers={"If-Match": "*"})
+            if made.status != 200 or made.json["permissions"] != ["audit_read"] * granted:
+                failures.append(made.body)
+
     threads = [threading.Thread(target=write, args=(number,), daemon=True) for number in range(4)]
+    threads += [threading.Thread(target=permit, args=(number,), daemon=True) for number in range(4)]
     for thread in threads:
         thread.start()
     try:
-        for _ in range(3):
+        for _ in range(6):
             count = len(positions)
             done = stack.ctl("rebuild")
             assert done.returncode == 0 and done.stdout.count(" 0 different") == 2, done.stdout + done.stderr
@@ -509,6 +598,47 @@ def test_rebuild_while_others_write(stack, admin):
         thread.join(30)
     assert failures == []
     assert "clean" in stack.verify()
+
+
+def test_rebuild_waits_for_a_long_transaction_and_commands_do_not(stack, admin):
+    """One that reads the tables, such as a dump or a verify."""
+    made = admin.article("Read for long")
+    with Session(stack) as session:
+        session.run("START TRANSACTION WITH CONSISTENT SNAPSHOT; SELECT COUNT(*) FROM articles")
+        running = subprocess.Popen([stack.env["COURANT_CTL"], "--config", stack.env["COURANT_CONFIG"], "rebuild", "articles"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE 'LOCK TABLES articles%'"
+        until(lambda: stack.root(waiting) != [["0"]], 60, "the rebuild that waits")
+        slowest, end = 0, time.monotonic() + 7
+        while time.monotonic() < end:
+            began = time.monotonic()
+            assert stack.client().get(made.headers["location"]).status == 200
+            slowest = max(slowest, time.monotonic() - began)
+        assert running.poll() is None and slowest < 2 * stack.slow, slowest
+        assert stack.sql("SELECT COUNT(*) FROM rebuilds WHERE model = 'articles'") == [["1"]], "it could be taken up"
+        session.run("COMMIT")
+    out, said = running.communicate(timeout=60)
+    assert running.returncode == 0 and " 0 different" in out, out + said
+
+
+def test_rebuild_makes_nothing_of_a_damaged_log(old):
+    before = old.content()
+    position = old.sql("SELECT position FROM events WHERE type = 'article.created' LIMIT 1")[0][0]
+    old.sql(f"UPDATE events SET data = REPLACE(data, '\"title\":\"', '\"title\":\"X') WHERE position = {position}")
+    done = old.ctl("rebuild", "articles")
+    assert done.returncode == 1 and f"position {position}: the event does not match its digest" in done.stderr, done.stdout + done.stderr
+    done = old.ctl("export")
+    assert done.returncode == 1 and f"position {position}: the event does not match its digest" in done.stderr
+    assert old.content()[1:] == before[1:]
+
+
+def test_rebuild_names_what_is_missing_and_what_is_too_much(old):
+    old.sql("INSERT INTO articles_tags (id, tag, status, author_id) VALUES ('zzz', 'a', 'draft', 'u'), ('', 'a', 'draft', 'u')")
+    done = old.ctl("rebuild", "--check")
+    assert done.returncode == 1 and "articles, zzz: its rows in articles_tags" in done.stdout and "articles, : its rows" in done.stdout, done.stdout
+    old.sql("DELETE FROM articles_tags WHERE id IN ('', 'zzz'); DELETE FROM events WHERE position = 12")
+    done = old.ctl("rebuild")
+    assert done.returncode == 1 and "position 12 is missing from the log" in done.stderr, done.stdout + done.stderr
 
 
 def test_rebuild_what_is_not_there(old):
