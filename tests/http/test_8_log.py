@@ -4,10 +4,10 @@ import hashlib
 import http.client
 import json
 import os
+import pty
 import shutil
 import signal
 import socket
-import pty
 import subprocess
 import threading
 import time
@@ -637,7 +637,7 @@ def test_rebuild_names_what_is_missing_and_what_is_too_much(old):
     done = old.ctl("rebuild", "--check")
     assert done.returncode == 1 and "articles, zzz: its rows in articles_tags" in done.stdout and "articles, : its rows" in done.stdout, done.stdout
     old.sql("DELETE FROM articles_tags WHERE id IN ('', 'zzz'); DELETE FROM events WHERE position = 12")
-    done = old.ctl("rebuild")
+    done = old.ctl("rebuild", "--check")
     assert done.returncode == 1 and "position 12 is missing from the log" in done.stderr, done.stdout + done.stderr
 
 
