@@ -571,10 +571,9 @@ def test_rebuild_while_others_write(stack, admin):
             if len(positions) % 5 == number:
                 made = None
 
-    def permit(number):
+    def permit(person):
         """And accounts, whose table sorts after all others."""
-        person, client = Person(stack, "per"), stack.client(admin.token)
-        granted = False
+        client, granted = stack.client(admin.token), False
         while not ended.is_set():
             granted = not granted
             made = client.call("PUT", person.where + "/permissions", {"permissions": ["audit_read"] if granted else []}, headers={"If-Match": "*"})
@@ -582,7 +581,7 @@ def test_rebuild_while_others_write(stack, admin):
                 failures.append(made.body)
 
     threads = [threading.Thread(target=write, args=(number,), daemon=True) for number in range(4)]
-    threads += [threading.Thread(target=permit, args=(number,), daemon=True) for number in range(4)]
+    threads += [threading.Thread(target=permit, args=(Person(stack, "per"),), daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
     try:
