@@ -33,6 +33,7 @@ for unit in $units; do
 done
 add unit.plan unit 60 -- /usr/bin/python3 -B -m pytest -q -p no:cacheprovider --noconftest --tb=short "$source/tests/fault/check_plan.py"
 add unit.browser.parser unit 60 -- node "$source/tests/browser/parser.mjs"
+add unit.browser.tabs unit 60 -- node "$source/tests/browser/tabs.mjs"
 for target in "$source"/tests/fuzz/fuzz_*.c; do
     name=$(basename "$target" .c)
     # One seed, so that it is the same run each time; ./dev fuzz takes another each time.

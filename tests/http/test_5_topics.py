@@ -445,6 +445,7 @@ def test_a_canary_crosses_all_of_it(stack, configure):
 
 def test_it_is_ready_only_while_events_arrive(stack, configure):
     configure("canary_s = 1\n")
+    stack_head = stack.head
     assert ready(stack)[0] == 200
     stack.dev("stop", "nats")
     try:
@@ -453,6 +454,12 @@ def test_it_is_ready_only_while_events_arrive(stack, configure):
         try:
             status, problem = ready(stack)
             assert status == 503 and problem["detail"] == "The database cannot be asked."
+            # Strangers who come meanwhile fill no log.
+            log = f"{stack.dir}/log/notifier.log"
+            before = open(log).read().count("asking for the log's end")
+            for _ in range(60):
+                head_status(stack, f"/events?after={stack_head + 1000000}", None)
+            assert open(log).read().count("asking for the log's end") - before <= 4
         finally:
             stack.dev("start", "mariadb")
     finally:
