@@ -1,6 +1,7 @@
 /* Time and its texts. See clock.h. */
 #include "base/clock.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -88,4 +89,36 @@ int64_t clock_parse(const char *text, size_t len)
     /* The 30th of February is none: the calendar makes another day of it. */
     int64_t seconds = (int64_t)timegm(&tm);
     return tm.tm_mday == part[2] ? seconds * 1000000 + part[6] : INT64_MIN;
+}
+
+/* «Z» or «+01:30» in microseconds; false for what is neither. */
+static bool read_zone(const char *text, size_t len, int64_t *offset)
+{
+    *offset = 0;
+    if (len == 1)
+        return text[0] == 'Z' || text[0] == 'z';
+    if (len != 6 || (text[0] != '+' && text[0] != '-') || text[3] != ':')
+        return false;
+    int hours = digits(text + 1, 2), minutes = digits(text + 4, 2);
+    *offset = (int64_t)(hours * 60 + minutes) * 60000000 * (text[0] == '-' ? -1 : 1);
+    return hours >= 0 && hours <= 23 && minutes >= 0 && minutes <= 59;
+}
+
+int64_t clock_parse_any(const char *text, size_t len)
+{
+    char plain[CLOCK_TEXT];
+    int64_t offset;
+    size_t at = 19, count = 19;
+    if (len < 20 || (text[10] != 'T' && text[10] != 't'))
+        return INT64_MIN;
+    memcpy(plain, text, 19);
+    plain[10] = 'T';
+    if (text[at] == '.') {
+        plain[count++] = text[at++];
+        for (; at < len && text[at] >= '0' && text[at] <= '9'; at++)
+            if (count < 26)
+                plain[count++] = text[at];
+    }
+    int64_t moment = read_zone(text + at, len - at, &offset) ? clock_parse(plain, count) : INT64_MIN;
+    return moment != INT64_MIN ? moment - offset : INT64_MIN;
 }

@@ -23,4 +23,10 @@ void clock_sql(int64_t moment, char text[CLOCK_TEXT]);
 /* Reads either form, with up to six decimals or none; returns INT64_MIN where the text is neither. */
 int64_t clock_parse(const char *text, size_t len);
 
+/*
+ * Reads any time of RFC 3339 (section 5.6) as a client may write it: of any zone, with any number of decimals, of which
+ * those past the sixth are cut off. INT64_MIN for what is none, and for a leap second.
+ */
+int64_t clock_parse_any(const char *text, size_t len);
+
 #endif

@@ -40,9 +40,9 @@ static bool when_of(struct exchange *exchange, int64_t *version, int64_t *moment
     }
     if (at != NULL) {
         size_t len = strlen(at);
-        *moment = len > 0 && at[len - 1] == 'Z' ? clock_parse(at, len) : INT64_MIN;
+        *moment = clock_parse_any(at, len);
         if (*moment == INT64_MIN)
-            fault_add(&faults, "?at", "must be a time such as 2026-01-31T12:00:00Z, in UTC");
+            fault_add(&faults, "?at", "must be a time of RFC 3339 such as 2026-01-31T12:00:00Z");
     }
     if (number != NULL && at != NULL)
         fault_add(&faults, "?at", "does not go together with ?version");

@@ -38,11 +38,11 @@ static int64_t take_moment(struct exchange *exchange, struct faults *faults, con
 {
     const char *text = http_query(exchange->request, pointer + 1);
     size_t len = text != NULL ? strlen(text) : 0;
-    int64_t moment = len > 0 && text[len - 1] == 'Z' ? clock_parse(text, len) : INT64_MIN;
+    int64_t moment = clock_parse_any(text, len);
     if (text == NULL)
         return none;
     if (moment == INT64_MIN)
-        fault_add(faults, pointer, "must be a time such as 2026-01-31T12:00:00Z, in UTC");
+        fault_add(faults, pointer, "must be a time of RFC 3339 such as 2026-01-31T12:00:00Z");
     return moment != INT64_MIN ? moment : none;
 }
 

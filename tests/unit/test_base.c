@@ -67,6 +67,28 @@ static void times_go_there_and_back(void **state)
     assert_int_equal(clock_parse("2000-02-29T00:00:00.Z", 21), INT64_MIN);
     assert_int_equal(clock_parse("2000-02-29T00:00:00.1234567Z", 28), INT64_MIN);
     assert_int_equal(clock_parse("2000-13-29T00:00:00.000000Z", 27), INT64_MIN);
+    static const struct {
+        const char *text;
+        int64_t moment;
+    } any[] = {
+        {"2000-02-29T00:00:00Z", 951782400000000},
+        {"2000-02-29t00:00:00z", 951782400000000},
+        {"2000-02-29T00:00:00+00:00", 951782400000000},
+        {"2000-02-29T00:00:00-00:00", 951782400000000},
+        {"2000-02-29T01:30:00+01:30", 951782400000000},
+        {"2000-02-28T19:00:00.5-05:00", 951782400500000},
+        {"2000-02-29T00:00:00.123456789Z", 951782400123456},
+        {"2000-02-29 00:00:00Z", INT64_MIN},
+        {"2000-02-29T00:00:00", INT64_MIN},
+        {"2000-02-29T00:00:00.", INT64_MIN},
+        {"2000-02-29T00:00:00.Z", INT64_MIN},
+        {"2000-02-29T00:00:00+0000", INT64_MIN},
+        {"2000-02-29T00:00:00+24:00", INT64_MIN},
+        {"2000-02-29T00:00:00ZZ", INT64_MIN},
+        {"2000-02-30T00:00:00Z", INT64_MIN},
+    };
+    for (size_t i = 0; i < sizeof any / sizeof any[0]; i++)
+        assert_int_equal(clock_parse_any(any[i].text, strlen(any[i].text)), any[i].moment);
 }
 
 static void ids_rise(void **state)
