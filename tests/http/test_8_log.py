@@ -11,6 +11,7 @@ import socket
 import subprocess
 import threading
 import time
+import uuid
 
 import pytest
 
@@ -178,7 +179,7 @@ def test_names_that_an_import_changes_are_seen(stack, admin, tmp_path):
     names = stack.sql("SELECT names FROM log_head")
     position, hash = stack.sql("SELECT position, LOWER(HEX(hash)) FROM log_head")[0]
     log = Log(int(position), hash)
-    log.add("x", "canary.sent", {})
+    log.add(f"canary-{uuid.uuid4()}", "canary.sent", {})
     assert stack.ctl("import", input=log.text).returncode == 0
     assert stack.sql("SELECT names FROM log_head") != names
 
