@@ -29,7 +29,7 @@ static int adopt_model(struct ctl *ctl, const struct read_model *rows, struct ar
 {
     struct sql_rows found;
     char after[64] = "";
-    int64_t count = 0;
+    int64_t count = 0, refused = 0;
     if (read_model_direct(rows, &ctl->conf))
         printf(
             "note     %s is in direct mode by this configuration: what is written from now on needs adopting again\n",
@@ -40,13 +40,20 @@ static int adopt_model(struct ctl *ctl, const struct read_model *rows, struct ar
             return -1;
         for (size_t i = 0; i < found.count; i++) {
             int done = adopt(ctl, rows, SQL_CELL(&found, i, 0).data, arena, err);
-            if (done < 0)
+            if (done < 0 && err->kind != ERR_CONFLICT)
                 return -1;
-            count += done;
+            /* One row is no reason to leave the others. */
+            if (done < 0)
+                ctl_error(err);
+            refused += done < 0;
+            count += done > 0;
             snprintf(after, sizeof after, "%s", SQL_CELL(&found, i, 0).data);
         }
     } while (found.count == ADOPT_PAGE);
     printf("adopted  %s: %" PRId64 " row%s\n", rows->name, count, count == 1 ? "" : "s");
+    if (refused > 0)
+        return fail(err, ERR_CONFLICT, "%s: %" PRId64 " row%s not adopted", rows->name, refused,
+                    refused == 1 ? " was" : "s were");
     return 0;
 }
 

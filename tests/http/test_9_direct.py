@@ -111,6 +111,17 @@ def test_a_migration_derives_what_has_no_events(stack, admin, mode, when):
     assert made["id"] in [item["id"] for item in stack.client().get("/api/articles?q=derived").json["items"]]
 
 
+def test_a_row_that_cannot_be_adopted_keeps_no_other_back(stack, mode):
+    mode(articles="direct")
+    first, second = [stack.admin().article(f"Row {number}").json["id"] for number in range(2)]
+    stack.sql(f"UPDATE articles SET summary = CONCAT(summary, ' ') WHERE id = '{first}'")
+    done = stack.ctl("adopt", "articles")
+    assert done.returncode == 1 and "adopted  articles: 1 row\n" in done.stdout
+    assert f"article-{first}: no event can make what is in column summary" in done.stderr and "1 row was not adopted" in done.stderr
+    assert events(stack, {"id": second})[0]["type"] == "article.imported"
+    stack.sql(f"UPDATE articles SET summary = RTRIM(summary) WHERE id = '{first}'")
+
+
 def test_idempotent_without_events(stack, mode):
     mode(articles="direct")
     admin, key = stack.admin(), {"Idempotency-Key": f"direct-{os.urandom(8).hex()}"}
