@@ -16,7 +16,8 @@ static int open_once(bool *opened, struct err *err)
     UChar rules[40];
     pthread_mutex_lock(&opening);
     *opened = to_ascii == NULL;
-    u_uastrcpy(rules, "NFKC; Any-Latin; Latin-ASCII; Lower");
+    /* Older events have their slugs by this (article_apply.c): it never changes, or what was published moves. */
+    u_uastrcpy(rules, "Any-Latin; Latin-ASCII; Lower");
     if (*opened)
         to_ascii = utrans_openU(rules, -1, UTRANS_FORWARD, NULL, 0, NULL, &status);
     pthread_mutex_unlock(&opening);

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { LINE_MOST = 16 * 1024 * 1024 };
@@ -44,27 +44,34 @@ static int write_log(struct ctl *ctl, FILE *out, struct progress *progress, stru
     return fflush(out) == 0 ? 0 : write_failed(err);
 }
 
-/* A file appears under its name when it is whole and synced. */
+/* A file of its own beside it, with the rights of a new one. */
+static FILE *open_part(const char *path, char name[4096], struct err *err)
+{
+    mode_t mask = umask(0);
+    umask(mask);
+    if (snprintf(name, 4096, "%s.part-XXXXXX", path) >= 4096) {
+        fail(err, ERR_INVALID, "the file's name is too long");
+        return NULL;
+    }
+    int file = mkostemp(name, O_CLOEXEC);
+    FILE *out = file >= 0 && fchmod(file, 0666 & ~mask) == 0 ? fdopen(file, "w") : NULL;
+    if (out != NULL)
+        return out;
+    fail(err, ERR_UNAVAILABLE, "%.200s: %s", name, strerror(errno));
+    if (file >= 0) {
+        unlink(name);
+        close(file);
+    }
+    return NULL;
+}
+
+/* A file appears under its name when it is whole and synced; a kill leaves the part. */
 static int export_file(struct ctl *ctl, const char *path, struct progress *progress, struct err *err)
 {
-    const char *part = arena_printf(ctl->arena, "%s.part", path);
     char name[4096];
-    if (part == NULL || strlen(part) >= sizeof name)
-        return fail(err, ERR_INVALID, "the file's name is too long");
-    snprintf(name, sizeof name, "%s", part);
-    int file = open(name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (file >= 0 && flock(file, LOCK_EX | LOCK_NB) != 0) {
-        close(file);
-        return fail(err, ERR_UNAVAILABLE, "%.200s: another export is writing it", name);
-    }
-    /* One that was broken off may have left something. */
-    FILE *out = file >= 0 && ftruncate(file, 0) == 0 ? fdopen(file, "w") : NULL;
-    if (out == NULL) {
-        fail(err, ERR_UNAVAILABLE, "%.200s: %s", name, strerror(errno));
-        if (file >= 0)
-            close(file);
+    FILE *out = open_part(path, name, err);
+    if (out == NULL)
         return -1;
-    }
     int status = write_log(ctl, out, progress, err);
     if (status == 0 && fsync(fileno(out)) != 0)
         status = write_failed(err);

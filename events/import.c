@@ -18,6 +18,7 @@ struct import {
     struct arena *folds; /* for one run of them */
     size_t most, bytes;
     int64_t before; /* the log's end */
+    bool lost;      /* nothing more may be written */
     int64_t line, fault; /* the last one that was taken; the one that could not be folded */
     struct log_head head;
     struct envelope events[CHUNK];
@@ -188,18 +189,28 @@ static bool names_a_line(const struct import *m, const struct err *err)
     return err->kind != ERR_UNAVAILABLE && err->kind != ERR_TRANSIENT && !arena_exhausted(m->folds);
 }
 
+/* Of what cannot be undone the failure is the cause, and nothing more may be written: no smaller run is tried. */
+static int undo_run(struct import *m, const struct err *err)
+{
+    struct err lost;
+    if (err->kind != ERR_TRANSIENT && undo(m, &lost) == 0)
+        return 0;
+    m->lost = true;
+    return -1;
+}
+
 /* Folds a run of the chunk's events into the read models themselves; all of it, or nothing. */
 static int fold_run(void *context, const struct event_list *run, struct err *err)
 {
     struct import *m = context;
+    if (m->lost)
+        return fail(err, ERR_UNAVAILABLE, "what could not be folded at once could not be undone");
     if (script(m, "SAVEPOINT run", err) != 0)
         return -1;
     if (fold(m, run, err) == 0)
         return 0;
-    /* Of what cannot be undone the failure is the cause, and nothing more may be written. */
-    struct err lost;
     bool named = names_a_line(m, err) && run->count > 1;
-    return named && undo(m, &lost) == 0 ? fold_singly(m, run, err) : -1;
+    return undo_run(m, err) == 0 && named ? fold_singly(m, run, err) : -1;
 }
 
 /* 1 when another event than this one is in the log as this one, with its id or its version of the stream; 0, or -1. */

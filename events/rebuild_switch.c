@@ -32,6 +32,7 @@ struct change {
     struct rebuild_result *result;
     struct sql *locker, *renamer;
     int64_t renamer_id, position, began; /* began: clock_steady, when commands had to wait */
+    unsigned char hash[SHA256_SIZE]; /* of the event there */
     struct arena *texts, *ids;
     const char **touched; /* what the last events touched, in their order */
     size_t touched_count;
@@ -125,6 +126,9 @@ static int read_some(struct change *c, struct event_list *list, bool *more, stru
     arena_reset(c->r->texts);
     if (eventlog_read(c->r->db, c->r->texts, c->position, CHUNK, list, err) != 0)
         return -1;
+    for (size_t i = 0; i < list->count; i++)
+        if (event_check(&list->events[i], c->hash, err) != 0)
+            return -1;
     *more = list->more;
     c->position += (int64_t)list->count;
     keep_own(c, list);
@@ -332,6 +336,7 @@ int rebuild_switch(struct rebuild *r, const struct read_model *rows, struct rebu
                        .position = r->position,
                        .texts = arena_new(1024 * 1024),
                        .ids = arena_new(IDS_BYTES)};
+    memcpy(c.hash, r->hash, SHA256_SIZE);
     int status = c.texts != NULL && c.ids != NULL ? change_places(&c, err) : fail(err, ERR_UNAVAILABLE, "no memory");
     arena_free(&c.ids);
     arena_free(&c.texts);

@@ -1,6 +1,7 @@
 /* See rederive.h. */
 #include "events/rederive.h"
 
+#include "events/fold.h"
 #include "events/touched.h"
 
 #include <stdio.h>
@@ -8,7 +9,28 @@
 
 enum { PAGE = 64, TRIES = 8, ARENA_LIMIT = 128 * 1024 * 1024 };
 
-/* The rows of these ids, as the states that they are. */
+/* A row that is in the log is what the log says; another one is what it is. */
+static int take_state(struct sql *db, struct arena *arena, const struct model *model, struct touched *item,
+                      struct err *err)
+{
+    struct sql_rows found;
+    int64_t version = state_version(item->rows, item->row);
+    item->state = item->row;
+    item->stream = arena_printf(arena, "%s-%s", item->rows->category, item->id);
+    if (item->stream == NULL)
+        return fail(err, ERR_UNAVAILABLE, "no room for rows");
+    if (sql_select(db, arena, "SELECT 1 FROM events WHERE stream = ? AND version = ?",
+                   SQL_ARGS(SQL_TEXT(item->stream), SQL_INT(version)), &found, err) != 0)
+        return -1;
+    if (found.count == 0)
+        return 0;
+    item->state = arena_alloc(arena, item->rows->state_size);
+    if (item->state == NULL)
+        return fail(err, ERR_UNAVAILABLE, "no room for rows");
+    return fold_stream(db, model, arena, item->stream, version, INT64_MAX, item->state, err);
+}
+
+/* The rows of these ids, as the states that they are to be. */
 static int load(struct sql *db, struct arena *arena, const struct model *model, const struct read_model *rows,
                 const struct sql_rows *ids, struct touched_list *list, struct err *err)
 {
@@ -21,7 +43,8 @@ static int load(struct sql *db, struct arena *arena, const struct model *model, 
     if (touched_load(db, arena, model, "", NULL, list, err) != 0)
         return -1;
     for (size_t i = 0; i < list->count; i++)
-        list->items[i].state = list->items[i].row;
+        if (take_state(db, arena, model, &list->items[i], err) != 0)
+            return -1;
     return touched_keys(db, arena, model, list, err);
 }
 

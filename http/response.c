@@ -117,7 +117,9 @@ void http_send_error(struct http_response *response, const struct http_request *
         detail = "The search takes too long; one for more, or for rarer words, is quicker.";
     else if (status == 503)
         detail = "A part of the service cannot be reached right now; nothing was changed.";
-    if (status >= 500)
+    if (err->kind == ERR_LENGTHY)
+        log_info("%s", err->text);
+    else if (status >= 500)
         log_error("%s", err->text);
     http_send_problem(response, request, status, detail, faults);
 }

@@ -15,7 +15,7 @@ enum { CONNECT_TIMEOUT_S = 5, REPLY_TIMEOUT_S = 30, STATEMENTS = 96, INLINE_CELL
 
 static const char *const SESSION =
     "SET SESSION tx_isolation = 'READ-COMMITTED', SESSION autocommit = 1, SESSION time_zone = '+00:00', "
-    "SESSION innodb_lock_wait_timeout = 5, "
+    "SESSION innodb_lock_wait_timeout = 5, SESSION max_statement_time = 0, "
     "SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'";
 
 struct statement {

@@ -44,7 +44,11 @@ def come_and_go(stack, token, head, number, faults):
 
 def test_memory_is_flat(stack, admin):
     head, sizes, faults = stack.head, [], []
-    for number in range(ROUNDS):
+    # The first rounds fill what is kept (old events, the allocator's own room, which may come late; under a sanitizer what it
+    # holds back of freed memory, which breathes: there a leak is what it reports at the end). Then six rounds add nothing.
+    while len(sizes) < ROUNDS or sizes[-1] > sizes[-7] * (1.01 if stack.slow == 1 else 1.25) + 256:
+        number = len(sizes)
+        assert number < 3 * ROUNDS, sizes
         threads = [threading.Thread(target=come_and_go, args=(stack, admin.token, head, number * THREADS + n, faults))
                    for n in range(THREADS)]
         for thread in threads:
@@ -56,7 +60,4 @@ def test_memory_is_flat(stack, admin):
         until(lambda: metrics(stack)["history_waiting"] == 0, 60, "the end of what they asked for")
         sizes.append(rss(stack))
     assert not faults
-    # The first rounds fill what is kept (old events, the allocator's own room; under a sanitizer what it holds back of freed
-    # memory, which breathes: there a leak is what it reports at the end). The others add nothing.
-    assert sizes[-1] < sizes[ROUNDS // 2] * (1.02 if stack.slow == 1 else 1.25) + 256, sizes
-    print(f"{ROUNDS * THREADS * EACH} clients; KB after each round: {sizes}")
+    print(f"{len(sizes) * THREADS * EACH} clients; KB after each round: {sizes}")

@@ -111,6 +111,19 @@ def test_a_migration_derives_what_has_no_events(stack, admin, mode, when):
     assert made["id"] in [item["id"] for item in stack.client().get("/api/articles?q=derived").json["items"]]
 
 
+def test_a_migration_folds_what_has_events(stack, mode):
+    """Also where others have none."""
+    logged = Person(stack, "fol")
+    assert stack.ctl("user", "grant", logged.name, "audit_read").returncode == 0
+    mode(accounts="direct")
+    unlogged = Person(stack, "fol")
+    before = [stack.sql(f"SELECT * FROM users WHERE id = '{person.id}'") for person in (logged, unlogged)]
+    stack.sql(f"UPDATE users SET renamed_at = updated_at WHERE id = '{logged.id}'; REPLACE INTO rebuilds (model, position, program) VALUES ('migration:users', 0, '')")
+    done = stack.ctl("migrate")
+    assert done.returncode == 0 and "derived  users" in done.stdout, done.stdout + done.stderr
+    assert [stack.sql(f"SELECT * FROM users WHERE id = '{person.id}'") for person in (logged, unlogged)] == before
+
+
 def test_a_row_that_cannot_be_adopted_keeps_no_other_back(stack, mode):
     mode(articles="direct")
     first, second = [stack.admin().article(f"Row {number}").json["id"] for number in range(2)]
