@@ -4,6 +4,7 @@
 #include "base/shown.h"
 #include "domain/model.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -98,6 +99,10 @@ static int run(const char *config, int argc, char **argv, int (*command)(struct 
         status = ctl_error(&err);
     else
         status = command(&ctl, argc, argv);
+    if (fflush(stdout) != 0 && status == CTL_OK) {
+        fail(&err, ERR_UNAVAILABLE, "the output cannot be written: %s", strerror(errno));
+        status = ctl_error(&err);
+    }
     sql_close(&ctl.db);
     sql_end();
     arena_free(&ctl.arena);

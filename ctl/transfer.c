@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,44 +45,53 @@ static int write_log(struct ctl *ctl, FILE *out, struct progress *progress, stru
     return fflush(out) == 0 ? 0 : write_failed(err);
 }
 
-/* A file of its own beside it, with the rights of a new one. */
-static FILE *open_part(const char *path, char name[4096], struct err *err)
+static int not_there(const char *path, struct err *err)
 {
-    mode_t mask = umask(0);
-    umask(mask);
-    if (snprintf(name, 4096, "%s.part-XXXXXX", path) >= 4096) {
-        fail(err, ERR_INVALID, "the file's name is too long");
-        return NULL;
-    }
-    int file = mkostemp(name, O_CLOEXEC);
-    FILE *out = file >= 0 && fchmod(file, 0666 & ~mask) == 0 ? fdopen(file, "w") : NULL;
-    if (out != NULL)
-        return out;
-    fail(err, ERR_UNAVAILABLE, "%.200s: %s", name, strerror(errno));
-    if (file >= 0) {
-        unlink(name);
-        close(file);
-    }
-    return NULL;
+    return fail(err, ERR_UNAVAILABLE, "%.200s: %s", path, strerror(errno));
 }
 
-/* A file appears under its name when it is whole and synced; a kill leaves the part. */
-static int export_file(struct ctl *ctl, const char *path, struct progress *progress, struct err *err)
+/* A device, or a pipe. */
+static int export_through(struct ctl *ctl, const char *path, struct progress *progress, struct err *err)
 {
-    char name[4096];
-    FILE *out = open_part(path, name, err);
+    FILE *out = fopen(path, "we");
     if (out == NULL)
-        return -1;
+        return not_there(path, err);
     int status = write_log(ctl, out, progress, err);
-    if (status == 0 && fsync(fileno(out)) != 0)
+    return fclose(out) != 0 && status == 0 ? write_failed(err) : status;
+}
+
+/* A file appears under its name when it is whole and synced; a kill leaves the part. there: what it takes the place of. */
+static int export_whole(struct ctl *ctl, const char *path, const struct stat *there, struct progress *progress,
+                        struct err *err)
+{
+    char name[PATH_MAX + 16];
+    snprintf(name, sizeof name, "%s.part-XXXXXX", path);
+    int file = mkostemp(name, O_CLOEXEC); /* which only its owner reads: there are drafts in it */
+    FILE *out = file >= 0 && (there == NULL || fchmod(file, there->st_mode & 07777) == 0) ? fdopen(file, "w") : NULL;
+    int status = out != NULL ? write_log(ctl, out, progress, err) : not_there(name, err);
+    if (status == 0 && fsync(file) != 0)
         status = write_failed(err);
-    if (fclose(out) != 0 && status == 0)
+    if ((out != NULL ? fclose(out) : file >= 0 ? close(file) : 0) != 0 && status == 0)
         status = write_failed(err);
     if (status == 0 && rename(name, path) != 0)
-        status = fail(err, ERR_UNAVAILABLE, "%.200s: %s", path, strerror(errno));
-    if (status != 0)
+        status = not_there(path, err);
+    if (status != 0 && file >= 0)
         unlink(name);
     return status;
+}
+
+static int export_file(struct ctl *ctl, const char *path, struct progress *progress, struct err *err)
+{
+    struct stat there;
+    char real[PATH_MAX]; /* what a link leads to */
+    bool is = stat(path, &there) == 0;
+    if (is && !S_ISREG(there.st_mode))
+        return export_through(ctl, path, progress, err);
+    if (is && realpath(path, real) == NULL)
+        return not_there(path, err);
+    if (strlen(path) >= PATH_MAX)
+        return fail(err, ERR_INVALID, "the file's name is too long");
+    return export_whole(ctl, is ? real : path, is ? &there : NULL, progress, err);
 }
 
 int ctl_export(struct ctl *ctl, int argc, char **argv)

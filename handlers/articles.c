@@ -42,7 +42,7 @@ static bool when_of(struct exchange *exchange, int64_t *version, int64_t *moment
         size_t len = strlen(at);
         *moment = clock_parse_any(at, len);
         if (*moment == INT64_MIN)
-            fault_add(&faults, "?at", "must be a time of RFC 3339 such as 2026-01-31T12:00:00Z");
+            fault_add(&faults, "?at", "must be a time of RFC 3339 such as 2026-01-31T12:00:00Z (a + is written %2B)");
     }
     if (number != NULL && at != NULL)
         fault_add(&faults, "?at", "does not go together with ?version");

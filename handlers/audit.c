@@ -42,7 +42,7 @@ static int64_t take_moment(struct exchange *exchange, struct faults *faults, con
     if (text == NULL)
         return none;
     if (moment == INT64_MIN)
-        fault_add(faults, pointer, "must be a time of RFC 3339 such as 2026-01-31T12:00:00Z");
+        fault_add(faults, pointer, "must be a time of RFC 3339 such as 2026-01-31T12:00:00Z (a + is written %2B)");
     return moment != INT64_MIN ? moment : none;
 }
 

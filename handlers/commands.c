@@ -102,8 +102,9 @@ void commands_at_path(struct exchange *exchange)
 {
     struct command command = {.type = exchange->route->subject, .target = exchange->id, .respond = app_respond};
     if (exchange->id != NULL && !id_valid(exchange->id, strlen(exchange->id))) {
-        http_send_problem(exchange->response, exchange->request, 404,
-                          arena_printf(exchange->arena, "There is no such %s.", command.type->model->category), NULL);
+        const char *kind = command.type->model->category;
+        const char *detail = arena_printf(exchange->arena, "There is no such %s: a change names it by its id.", kind);
+        http_send_problem(exchange->response, exchange->request, 404, detail, NULL);
         return;
     }
     if (!expected_of(exchange, &command) || (command.payload = payload_of(exchange, command.type)) == NULL)

@@ -56,7 +56,7 @@ class Line {
   readers = new Set(); state = 'connecting';
   #topics = []; #position = null; #known = 0; // known: the highest position that was ever seen
   #turn = new AbortController(); #skip = null; #again = false; #running = false; #opened = 0; #heard = 0;
-  #retry = 2000; #failures = 0; #pause = 0; #asked = false; #asker = 0; #expired = false; #lived = false; #refused = false; #detail = ''; refreshed = () => {};
+  #retry = 2000; #failures = 0; #pause = 0; #asked = false; #asker = 0; #whom = null; #expired = false; #lived = false; #refused = false; #detail = ''; refreshed = () => {};
   #latest = new Map(); #gap = null; // the last event of each stream; the position before which versions are missing
   constructor(hub, key, own) { Object.assign(this, { hub, key, own }); } // own: of one set of topics; all that comes is for all
 
@@ -93,6 +93,7 @@ class Line {
       if (this.#again) continue;
       if (this.#expired || (status === 401 && !this.#asked)) {
         this.#asked = !this.#expired;
+        this.#say('connecting');
         const { over, failed } = await this.#refresh();
         // What was somebody's stream does not go on as anybody's: whether to follow as such, the page decides.
         if (over && this.#lived && (this.#expired || this.#refused)) return this.hub.end(this, { status: 401, detail: 'The session is over.' });
@@ -224,12 +225,21 @@ class Line {
   // By a tab: what the hook does is the page's. One asks, for a refresh token is good for one use. over: there is no session.
   #refresh() {
     return new Promise((ok) => {
-      const readers = [...this.readers];
-      const timer = setTimeout(() => { this.#asker++; ok({ failed: true }); }, 10000); // a tab that is frozen: then another one
-      this.refreshed = (answer) => { clearTimeout(timer); ok(answer); };
-      readers.at(-1 - this.#asker % readers.length)?.send({ refresh: true });
+      const timer = setTimeout(() => { this.#asker++; this.refreshed({ failed: true }); }, 10000); // a tab that is frozen: then another one
+      this.refreshed = (answer) => { clearTimeout(timer); this.#whom = null; ok(answer); };
+      this.#ask();
     });
   }
+
+  #ask() {
+    const readers = [...this.readers];
+    this.#whom = readers.at(-1 - this.#asker % readers.length) ?? null;
+    if (this.#whom !== null) this.#whom.send({ refresh: true });
+    else this.refreshed({ failed: true });
+  }
+
+  // Whoever is gone answers nothing.
+  dropped(reader) { if (reader === this.#whom) this.#ask(); }
 }
 
 class Hub {
@@ -259,6 +269,7 @@ class Hub {
   #drop(reader) {
     this.#readers.delete(reader.name);
     reader.line.readers.delete(reader);
+    reader.line.dropped(reader);
     if (reader.line.readers.size > 0) return;
     if (this.#lines.get(reader.line.key) === reader.line) this.#lines.delete(reader.line.key);
     reader.line.reopen();
