@@ -120,7 +120,7 @@ int64_t clock_parse_any(const char *text, size_t len)
                 plain[count++] = text[at];
     }
     int64_t moment = read_zone(text + at, len - at, &offset) ? clock_parse(plain, count) : INT64_MIN;
-    /* What is past the last year, or before the first one, has no text. */
-    static const int64_t FIRST = -62135596800000000, LAST = 253402300799999999;
+    /* What is past the last year, or before the year 0, has no text. */
+    static const int64_t FIRST = -62167219200000000, LAST = 253402300799999999;
     return moment != INT64_MIN && moment - offset >= FIRST && moment - offset <= LAST ? moment - offset : INT64_MIN;
 }
