@@ -11,6 +11,14 @@ static const struct field FIELDS[] = {
     {.name = "current_password", .type = FIELD_TEXT, .least = 1, .most = 256},
 };
 
+static void check(const struct command *command, struct faults *faults)
+{
+    const char *id = command->target != NULL ? command->target : json_string(command->payload, "id").data;
+    bool own = id != NULL && command->actor->user_id != NULL && strcmp(id, command->actor->user_id) == 0;
+    if (own && !json_object_object_get_ex(command->payload, "current_password", NULL))
+        fault_add(faults, "/current_password", "is missing");
+}
+
 static int wrong(struct err *err)
 {
     return fail(err, ERR_DENIED, "The current password is wrong.");
@@ -27,8 +35,6 @@ static int check_current(struct sql *db, struct command *command, struct err *er
     if (sql_select(db, command->arena, "SELECT password_hash FROM credentials WHERE user_id = ?",
                    SQL_ARGS(SQL_TEXT(command->target)), &rows, err) != 0)
         return -1;
-    if (current.data == NULL)
-        return fail(err, ERR_INVALID, "current_password must be there.");
     const char *hash = rows.count == 1 ? SQL_CELL(&rows, 0, 0).data : NULL;
     int right = password_check(current.data, current.len, hash, (unsigned long long)command->conf->auth_argon2_ops,
                                (size_t)command->conf->auth_argon2_memory, err);
@@ -97,6 +103,7 @@ const struct command_type CHANGE_PASSWORD = {
     .fields = FIELDS,
     .field_count = sizeof FIELDS / sizeof FIELDS[0],
     .secrets = true,
+    .check = check,
     .prepare = prepare,
     .vouched = true,
     .authorise = user_may_change,

@@ -124,7 +124,8 @@ def test_logout_and_sessions(stack, person, admin):
 
 def test_password(stack, person, admin):
     other, where = person.another(), person.where + "/password"
-    person.client.call("PUT", where, {"password": "another password"}).problem(422)
+    faults = person.client.call("PUT", where, {"password": "short"}).problem(422)["errors"]
+    assert sorted(fault["pointer"] for fault in faults) == ["/current_password", "/password"]
     person.client.call("PUT", where, {"password": "another password", "current_password": "wrong"}).problem(403)
     person.client.call("PUT", where, {"password": "short", "current_password": person.password}).problem(422)
     stack.user("ann").call("PUT", where, {"password": "another password", "current_password": person.password}).problem(404)
