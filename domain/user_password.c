@@ -14,8 +14,8 @@ static const struct field FIELDS[] = {
 static void check(const struct command *command, struct faults *faults)
 {
     const char *id = command->target != NULL ? command->target : json_string(command->payload, "id").data;
-    bool own = id != NULL && command->actor->user_id != NULL && strcmp(id, command->actor->user_id) == 0;
-    if (own && !json_object_object_get_ex(command->payload, "current_password", NULL))
+    const char *own = command->actor->scopes == NULL ? command->actor->user_id : NULL;
+    if (id != NULL && own != NULL && strcmp(id, own) == 0 && !json_object_object_get_ex(command->payload, "current_password", NULL))
         fault_add(faults, "/current_password", "is missing");
 }
 
