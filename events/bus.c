@@ -41,6 +41,7 @@ struct bus {
 struct bus_feed {
     struct bus *bus;
     natsSubscription *subscription;
+    char consumer[64]; /* its name */
     struct bus_feed *next; /* of those that are retired */
 };
 
@@ -343,36 +344,76 @@ int bus_get(struct bus *bus, struct arena *arena, int64_t sequence, struct envel
 }
 
 /* What every reading asks of the stream. subject: room for the name. */
-static void init_options(const struct bus *bus, int64_t from, char subject[CONF_TEXT + 2], jsSubOptions *options)
+static void init_consumer(const struct bus *bus, int64_t from, char subject[CONF_TEXT + 2], jsConsumerConfig *consumer)
 {
     snprintf(subject, CONF_TEXT + 2, "%s.>", bus->conf->nats_subject);
-    jsSubOptions_Init(options);
-    options->Stream = bus->conf->nats_stream;
-    options->ManualAck = true;
-    options->Config.DeliverPolicy = js_DeliverByStartSequence;
-    options->Config.OptStartSeq = (uint64_t)from;
-    options->Config.AckPolicy = js_AckNone;
-    options->Config.MemoryStorage = true;
+    jsConsumerConfig_Init(consumer);
+    consumer->FilterSubject = subject;
+    consumer->DeliverPolicy = js_DeliverByStartSequence;
+    consumer->OptStartSeq = (uint64_t)from;
+    consumer->AckPolicy = js_AckNone;
+    consumer->MemoryStorage = true;
+}
+
+/*
+ * A consumer, and then a subscription that is bound to it. In one call libnats subscribes first, and where the consumer
+ * cannot be made in time it destroys the subscription that messages are on their way to (see bus_unsubscribe). A
+ * consumer that nobody reads is taken away by the server.
+ */
+static natsStatus bind(struct bus_feed *f, const jsConsumerConfig *consumer)
+{
+    jsSubOptions options;
+    jsConsumerInfo *info = NULL;
+    struct bus *bus = f->bus;
+    const char *stream = bus->conf->nats_stream;
+    natsStatus s = js_AddConsumer(&info, bus->jetstream, stream, (jsConsumerConfig *)(uintptr_t)consumer, NULL, NULL);
+    if (s != NATS_OK)
+        return s;
+    jsSubOptions_Init(&options);
+    options.Stream = stream;
+    options.Consumer = info->Name;
+    options.ManualAck = true;
+    options.Config = *consumer; /* libnats wants to hear once more what it is to find */
+    snprintf(f->consumer, sizeof f->consumer, "%s", info->Name);
+    s = consumer->DeliverSubject != NULL
+            ? js_SubscribeSync(&f->subscription, bus->jetstream, consumer->FilterSubject, NULL, &options, NULL)
+            : js_PullSubscribe(&f->subscription, bus->jetstream, consumer->FilterSubject, NULL, NULL, &options, NULL);
+    jsConsumerInfo_Destroy(info);
+    return s;
+}
+
+static struct bus_feed *new_feed(struct bus *bus, struct err *err)
+{
+    struct bus_feed *f = NULL;
+    if (!bus_connected(bus))
+        fail(err, ERR_UNAVAILABLE, "bus: not connected");
+    else if ((f = calloc(1, sizeof *f)) == NULL)
+        fail(err, ERR_UNAVAILABLE, "bus: no memory");
+    else
+        f->bus = bus;
+    return f;
 }
 
 int bus_subscribe(struct bus *bus, int64_t from, struct bus_feed **feed, struct err *err)
 {
     char subject[CONF_TEXT + 2];
-    jsSubOptions options;
+    jsConsumerConfig consumer;
+    natsInbox *inbox = NULL;
     *feed = NULL;
-    if (!bus_connected(bus))
-        return fail(err, ERR_UNAVAILABLE, "bus: not connected");
-    struct bus_feed *f = calloc(1, sizeof *f);
+    struct bus_feed *f = new_feed(bus, err);
     if (f == NULL)
-        return fail(err, ERR_UNAVAILABLE, "bus: no memory");
-    f->bus = bus;
-    init_options(bus, from, subject, &options);
+        return -1;
+    init_consumer(bus, from, subject, &consumer);
     /* The server waits for a reader that is behind, so that nothing is dropped here. */
-    options.Config.FlowControl = true;
-    options.Config.Heartbeat = (int64_t)FEED_HEARTBEAT_S * 1000000000;
-    natsStatus s = js_SubscribeSync(&f->subscription, bus->jetstream, subject, NULL, &options, NULL);
+    consumer.FlowControl = true;
+    consumer.Heartbeat = (int64_t)FEED_HEARTBEAT_S * 1000000000;
+    natsStatus s = natsInbox_Create(&inbox);
+    consumer.DeliverSubject = inbox;
+    if (s == NATS_OK)
+        s = bind(f, &consumer);
     if (s == NATS_OK)
         s = natsSubscription_SetPendingLimits(f->subscription, FEED_PENDING, FEED_BYTES);
+    natsInbox_Destroy(inbox);
     if (s != NATS_OK) {
         bus_unsubscribe(&f);
         return unavailable(s, "subscribe", err);
@@ -405,6 +446,7 @@ void bus_unsubscribe(struct bus_feed **feed)
             f->bus->retired = f;
             return;
         }
+        js_DeleteConsumer(f->bus->jetstream, f->bus->conf->nats_stream, f->consumer, NULL, NULL);
     }
     natsSubscription_Destroy(f->subscription);
     free(f);
@@ -458,28 +500,24 @@ int bus_read(struct bus *bus, struct arena *arena, int64_t from, size_t count, s
              size_t *got, struct err *err)
 {
     char subject[CONF_TEXT + 2];
-    jsSubOptions options;
+    jsConsumerConfig consumer;
     jsFetchRequest request;
-    natsSubscription *subscription = NULL;
     natsMsgList list = {0};
     *got = 0;
-    if (!bus_connected(bus))
-        return fail(err, ERR_UNAVAILABLE, "bus: not connected");
-    init_options(bus, from, subject, &options);
-    natsStatus s = js_PullSubscribe(&subscription, bus->jetstream, subject, NULL, NULL, &options, NULL);
+    struct bus_feed *feed = new_feed(bus, err);
+    if (feed == NULL)
+        return -1;
+    init_consumer(bus, from, subject, &consumer);
+    natsStatus s = bind(feed, &consumer);
     jsFetchRequest_Init(&request);
     request.Batch = (int)count;
     request.MaxBytes = (int64_t)bytes;
     request.Expires = (int64_t)bus->conf->nats_timeout_ms * 1000000;
     if (s == NATS_OK)
-        s = natsSubscription_FetchRequest(&list, subscription, &request);
+        s = natsSubscription_FetchRequest(&list, feed->subscription, &request);
     take_all(&list, arena, from, events, got);
     natsMsgList_Destroy(&list);
-    struct bus_feed *feed = subscription != NULL ? calloc(1, sizeof *feed) : NULL;
-    if (feed != NULL) {
-        *feed = (struct bus_feed){.bus = bus, .subscription = subscription};
-        bus_unsubscribe(&feed);
-    }
+    bus_unsubscribe(&feed);
     return s == NATS_OK || s == NATS_TIMEOUT ? 0 : unavailable(s, "read", err);
 }
 

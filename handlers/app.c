@@ -123,10 +123,16 @@ bool app_database(struct exchange *exchange)
 {
     struct app *app = app_of(exchange);
     struct err err;
-    if (app->db != NULL || sql_open(&app->db, app->conf, &err) == 0)
-        return true;
-    http_send_error(exchange->response, exchange->request, &err, NULL);
-    return false;
+    int64_t position;
+    if (app->db == NULL && sql_open(&app->db, app->conf, &err) != 0) {
+        http_send_error(exchange->response, exchange->request, &err, NULL);
+        return false;
+    }
+    /* A pool's first answers name a position too, whatever they are; it is asked for before anything is read. */
+    if (known_now(app->known) < 0 && exchange->response->position < 0 &&
+        known_position(app->known, app->db, exchange->arena, &position, &err) == 0)
+        exchange->response->position = position;
+    return true;
 }
 
 bool app_identify(struct exchange *exchange, const struct credentials *credentials)

@@ -21,6 +21,7 @@ struct watch {
     pthread_t thread;
     bool runs;
     struct perch *perch; /* of the thread */
+    int64_t behind_head; /* the log's end when that began */
     /* clock_steady; 0: not behind, none, none that did not come back */
     int64_t behind_since, last_canary, last_lost;
 
@@ -54,8 +55,15 @@ static int look(struct watch *watch, int64_t *head, struct err *err)
     if (perch_look(watch->perch, head, err) != 0)
         return -1;
     int64_t now = clock_steady();
-    bool behind = server_reached(watch->server) < *head;
-    watch->behind_since = !behind ? 0 : watch->behind_since > 0 ? watch->behind_since : now;
+    int64_t reached = server_reached(watch->server);
+    bool behind = reached < *head;
+    /* What was missing then is there: what is missing now is younger. */
+    if (behind && (watch->behind_since == 0 || reached >= watch->behind_head)) {
+        watch->behind_since = now;
+        watch->behind_head = *head;
+    }
+    if (!behind)
+        watch->behind_since = 0;
     pthread_mutex_lock(&watch->lock);
     watch->state.head = *head;
     watch->state.lag_us = behind ? now - watch->behind_since : 0;
@@ -143,7 +151,7 @@ static void answer_all(struct watch *watch, struct wish *wishes)
 static struct wish *wait_for_wishes(struct watch *watch, bool *goes_on)
 {
     struct timespec end;
-    clock_gettime(CLOCK_REALTIME, &end);
+    clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_sec++;
     pthread_mutex_lock(&watch->lock);
     while (watch->wishes == NULL && !watch->ending &&
@@ -184,7 +192,11 @@ int watch_start(struct watch **watch, struct server *server, struct err *err)
                         .perch = perch_new(server->first, server->canary_key),
                         .state = {.head = -1, .canary_us = -1}};
     pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->asked, NULL);
+    pthread_condattr_t steady;
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->asked, &steady);
+    pthread_condattr_destroy(&steady);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     w->runs = w->perch != NULL && pthread_create(&w->thread, NULL, watch_main, w) == 0;

@@ -29,6 +29,7 @@ struct sql {
     const struct conf *conf;
     MYSQL *handle;
     bool broken, in_transaction, reconnected;
+    bool elsewhere; /* the server takes no changes: the next transaction, or statement, is for another connection */
     bool undone; /* the transaction: by the server, which took it for a deadlock's victim */
     char duplicate[128];
     struct statement statements[STATEMENTS];
@@ -98,6 +99,15 @@ static int failed(struct sql *db, unsigned number, const char *message, struct e
     case ER_SIGNAL_EXCEPTION:
         snprintf(db->duplicate, sizeof db->duplicate, "%.100s", message);
         return fail(err, ERR_CONFLICT, "database: %.100s", message);
+    /* A primary that is a replica by now, a cluster that is not ready: the next connection may find another one. */
+    case ER_OPTION_PREVENTS_STATEMENT:
+    case ER_READ_ONLY_MODE:
+    case ER_UNKNOWN_COM_ERROR:
+        db->elsewhere = true;
+        return fail(err, ERR_UNAVAILABLE, "database: %s", message);
+    case ER_DISK_FULL:
+    case ER_RECORD_FILE_FULL:
+        return fail(err, ERR_UNAVAILABLE, "database: %s", message);
     case ER_STATEMENT_TIMEOUT:
         return fail(err, ERR_LENGTHY, "database: %s", message);
     case CR_SERVER_GONE_ERROR:
@@ -153,7 +163,7 @@ static int connect_now(struct sql *db, struct err *err)
         disconnect(db);
         return -1;
     }
-    db->broken = false;
+    db->broken = db->elsewhere = false;
     db->reconnected = true;
     return 0;
 }
@@ -164,7 +174,7 @@ static int ready(struct sql *db, struct err *err)
     if (db->undone && db->in_transaction)
         return fail(err, ERR_TRANSIENT, "database: the transaction was undone, for a deadlock");
     db->undone = false;
-    if (db->handle != NULL && !db->broken)
+    if (db->handle != NULL && !db->broken && (!db->elsewhere || db->in_transaction))
         return 0;
     if (db->in_transaction) {
         db->in_transaction = false;

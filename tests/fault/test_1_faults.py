@@ -437,6 +437,24 @@ def test_a_database_hangs_under_the_notifier(stack, admin):
         stack.dev("up")
 
 
+def test_a_database_that_takes_no_changes(stack, admin):
+    """Such as a primary that has become a replica: nothing was changed, the same again may do, and by another connection."""
+    made, key = admin.article("Before"), {"Idempotency-Key": f"read-only-{stack.head}"}
+    connections = "SELECT id FROM information_schema.processlist WHERE user = 'courant' ORDER BY id"
+    before = stack.root(connections)
+    stack.root("SET GLOBAL read_only = 1")
+    try:
+        for _ in range(8):
+            problem = admin.post("/api/articles", {"title": "Not now", "content": "x"}, headers=key).problem(503)
+            assert "nothing was changed" in problem["detail"]
+        assert stack.client().get(made.headers["location"]).status == 200
+    finally:
+        stack.root("SET GLOBAL read_only = 0")
+    done = admin.post("/api/articles", {"title": "Not now", "content": "x"}, headers=key)
+    assert done.status == 201 and stack.root(connections) != before
+    assert "clean" in stack.verify()
+
+
 def test_a_worker_is_stopped(stack, admin):
     """Whatever it held, the others publish without it; only who waits for an answer of its own waits."""
     start = stack.head

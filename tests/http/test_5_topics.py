@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -115,6 +116,8 @@ def test_an_author_is_followed_through_all_that_happens(stack):
         answer = ann.client.call("PATCH" if body else "POST", where + path, body, headers={"If-Match": version})
         assert answer.status == 200, answer.body
         version = answer.headers["etag"]
+        for reader in live.values():  # what is withdrawn by the time that it is sent is withheld
+            reader.wait_for(answer.position)
     last = ann.client.call("DELETE", where, headers={"If-Match": version}).position
     stream = f"article-{made.json['id']}"
     names = {}
@@ -441,6 +444,30 @@ def test_a_canary_crosses_all_of_it(stack, configure):
     stream.wait_for(stack.head)
     stream.close()
     assert not [name for _, name, _ in stream.events if name.startswith("canary")]
+
+
+def test_a_busy_log_is_no_lag(stack, admin):
+    """What was written a moment ago is on its way at most looks; none of it is there for long."""
+    ended, lags = threading.Event(), []
+
+    def write():
+        client = stack.client(admin.token)
+        while not ended.is_set():
+            client.post("/api/articles", {"title": "Busy", "content": "x"})
+
+    threads = [threading.Thread(target=write) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    try:
+        end = time.monotonic() + 8
+        while time.monotonic() < end:
+            lags.append(metrics(stack)["lag_seconds"])
+            time.sleep(0.3)
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+    assert max(lags) < 3 * stack.slow, lags
 
 
 def test_it_is_ready_only_while_events_arrive(stack, configure):
