@@ -236,7 +236,8 @@ static int permit(const struct work *work, const void *state, struct outcome *ou
     if (command->type->authorise != NULL && command->type->authorise(state, command, err) != 0)
         return -1;
     if (command->expected == NO_VERSION && command->type->needs_version)
-        return fail(err, ERR_UNNAMED, "If-Match must name the version that you have seen: the ETag that came with it, such as \"v3\".");
+        return fail(err, ERR_UNNAMED,
+                    "If-Match must name the version that you have seen: the ETag that came with it, such as \"v3\".");
     /* * stands for whatever is there, which is not what is to be made. */
     if (command->expected == NO_VERSION || command->expected == work->version ||
         (command->expected == ANY_VERSION && !command->type->creates))

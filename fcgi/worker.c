@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 enum { ARENA_LIMIT = 128 * 1024 * 1024, COMPLAIN_US = 10000000, LEARN_US = 1000000, TIDY_EVERY = 256 };
+enum { LAST_US = 4000000, REST_MS = 100 };
 
 static const int64_t TIDY_US = (int64_t)3600 * 1000000;
 
@@ -36,6 +37,7 @@ struct worker {
     FCGX_Request fcgi;
     int known_fd; /* the connection whose timeout is set */
     int64_t next_complaint, next_question, next_tidying;
+    int64_t ends_by; /* clock_steady; 0: nobody has asked it to end */
     unsigned commands;
     bool secret; /* the request may have brought one */
 };
@@ -69,12 +71,26 @@ static void tidy(struct worker *worker)
         log_warning("old sessions are not taken away: %s", err.text);
 }
 
+/*
+ * Asked to end, it goes on with the connection that was kept until that rests for a moment, or the web server closes it:
+ * a command that is on its way there would not be sent again.
+ */
+static bool ends(struct worker *worker)
+{
+    struct pollfd kept = {.fd = worker->fcgi.ipcFd, .events = POLLIN};
+    if (!asked_to_end || kept.fd < 0)
+        return asked_to_end;
+    if (worker->ends_by == 0)
+        worker->ends_by = clock_steady() + LAST_US;
+    return clock_steady() >= worker->ends_by || poll(&kept, 1, REST_MS) == 0;
+}
+
 /* Waits on the connection that was kept, or else on the socket that the pool shares; of its waiters one is woken. */
 static bool wait_for_request(struct worker *worker)
 {
     sigset_t none;
     sigemptyset(&none);
-    while (!asked_to_end) {
+    while (!ends(worker)) {
         struct pollfd kept = {.fd = worker->fcgi.ipcFd, .events = POLLIN};
         struct epoll_event event;
         int64_t rest = worker->next_tidying - clock_steady();
