@@ -72,8 +72,8 @@ static void tidy(struct worker *worker)
 }
 
 /*
- * Asked to end, it goes on with the connection that was kept until that rests for a moment, or the web server closes it:
- * a command that is on its way there would not be sent again.
+ * Asked to end, it goes on with the connection that was kept until that rests for a moment, or the web server closes
+ * it: a command that is on its way there would not be sent again.
  */
 static bool ends(struct worker *worker)
 {

@@ -530,7 +530,7 @@ def test_reload_replaces_workers_one_by_one(stack, admin):
     for thread in threads:
         thread.start()
     try:
-        for _ in range(3):
+        for _ in range(2):
             before = set(stack.workers())
             stack.signal("fcgi", signal.SIGHUP)
             until(lambda: len(stack.workers()) == len(before) and not before & set(stack.workers()), 60 * stack.slow, "the replacement")
