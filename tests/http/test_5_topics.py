@@ -191,6 +191,7 @@ def test_a_cookie_of_https(stack):
 
 def test_a_position_from_the_future(stack, admin):
     head = stack.head
+    until(lambda: metrics(stack)["position"] >= head, what="the notifier")
     for headers, query in ({}, f"?after={head + 1000}"), ({"Last-Event-ID": str(10**17)}, ""):
         stream = Stream(stack, f"/events{query}", headers=headers)
         until(lambda: stream.frames, what="a frame")
