@@ -141,7 +141,8 @@ function follow(position) {
       'article.unpublished': changed,
       'article.deleted': changed,
       status: (status) => { if (status in STATUS) say(STATUS[status], status === 'live'); },
-      'session-expired': () => { setUser(null); start(); },
+      // Nothing of what only somebody may see stays for a moment longer.
+      'session-expired': () => { setUser(null); $('#articles').replaceChildren(); start(); },
       reset: () => start(),
       denied: ({ detail }) => { say(`no stream: ${detail}`, false); setTimeout(start, 3000); },
     },
