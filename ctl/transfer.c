@@ -60,7 +60,7 @@ static int export_through(struct ctl *ctl, const char *path, struct progress *pr
     return fclose(out) != 0 && status == 0 ? write_failed(err) : status;
 }
 
-/* A file appears under its name when it is whole and synced; a kill leaves the part. there: what it takes the place of. */
+/* A file appears under its name when it is whole and synced; a kill leaves the part. there: what it replaces. */
 static int export_whole(struct ctl *ctl, const char *path, const struct stat *there, struct progress *progress,
                         struct err *err)
 {

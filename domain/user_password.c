@@ -15,7 +15,8 @@ static void check(const struct command *command, struct faults *faults)
 {
     const char *id = command->target != NULL ? command->target : json_string(command->payload, "id").data;
     const char *own = command->actor->scopes == NULL ? command->actor->user_id : NULL;
-    if (id != NULL && own != NULL && strcmp(id, own) == 0 && !json_object_object_get_ex(command->payload, "current_password", NULL))
+    if (id != NULL && own != NULL && strcmp(id, own) == 0 &&
+        !json_object_object_get_ex(command->payload, "current_password", NULL))
         fault_add(faults, "/current_password", "is missing");
 }
 
