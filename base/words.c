@@ -190,13 +190,12 @@ void words_match(struct buf *buf, const char *text)
     int32_t start = 0, at = 0;
     if (!next_word(str_of(text), &start, &word))
         return;
-    if (!word.dense && word.letters == 1) { /* too many begin with it */
-        buf_puts(buf, "+");
-        add_padded(buf, &word);
-        return;
-    }
     if (!word.dense || word.letters == 1) {
         buf_puts(buf, "+");
+        if (!word.dense && word.letters == 1) { /* too many begin with it */
+            add_padded(buf, &word);
+            return;
+        }
         add_cut(buf, &word);
         buf_puts(buf, "*");
         return;
@@ -261,7 +260,7 @@ struct str words_extra(struct arena *arena, const struct str *texts, size_t coun
     struct str extra = {NULL, 0};
     for (size_t i = 0; i < count; i++)
         bytes += texts[i].len;
-    /* The tokens with their doubles need more room than what is left of them, and only for now. */
+    /* The tokens with their doubles need more room than what is left of them, and only until they are joined. */
     struct arena *scratch = arena_new(64 * bytes + 65536);
     struct tokens tokens = {0};
     if (scratch == NULL)

@@ -72,7 +72,7 @@ int article_feed(const struct reading *reading, struct article_entry entries[ART
 /* Revisions: what an article said, and since which version. The log holds them. */
 struct article_revision {
     int64_t revision, end;       /* end: the version of the event that ends it */
-    int64_t version, created_at; /* version: the first one at which the reader could read it */
+    int64_t version, created_at; /* version: one that has it and that the reader may read */
     struct article_content content;
     const char *author_id, *author_name; /* who made it; NULL where unknown, or not the reader's to know */
 };

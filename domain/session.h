@@ -55,7 +55,7 @@ extern const struct command_type REVOKE_INVITATION;
 enum { INVITATION_S = 7 * 86400 }; /* the life of one, where nobody says */
 
 /*
- * Who this token, an access token or an API token, stands for now. ERR_DENIED for one that is not valid (any more), or
+ * Who this token, an access token or an API token, stands for. ERR_DENIED for one that is not valid (any more), or
  * whose session is over. Of an API token session_id is the token's id.
  */
 int identify(struct sql *db, struct keys *keys, struct arena *arena, const char *token, struct actor *actor,

@@ -360,13 +360,13 @@ static void init_consumer(const struct bus *bus, int64_t from, char subject[CONF
  * cannot be made in time it destroys the subscription that messages are on their way to (see bus_unsubscribe). A
  * consumer that nobody reads is taken away by the server.
  */
-static natsStatus bind(struct bus_feed *f, const jsConsumerConfig *consumer)
+static natsStatus bind(struct bus_feed *f, jsConsumerConfig *consumer)
 {
     jsSubOptions options;
     jsConsumerInfo *info = NULL;
     struct bus *bus = f->bus;
     const char *stream = bus->conf->nats_stream;
-    natsStatus s = js_AddConsumer(&info, bus->jetstream, stream, (jsConsumerConfig *)(uintptr_t)consumer, NULL, NULL);
+    natsStatus s = js_AddConsumer(&info, bus->jetstream, stream, consumer, NULL, NULL);
     if (s != NATS_OK)
         return s;
     jsSubOptions_Init(&options);

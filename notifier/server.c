@@ -80,7 +80,7 @@ static void pause_accepting(struct server *server, bool status_too, const char *
     const struct timeval again = {0, AGAIN_US};
     int64_t now = clock_steady();
     if (server->complained == 0 || now - server->complained > COMPLAIN_US) {
-        log_error("no more clients for now: %s", why);
+        log_error("no clients are taken until some have gone: %s", why);
         server->complained = now;
     }
     event_del(&server->connection);

@@ -275,7 +275,7 @@ def test_a_full_house_is_ready(stack, configure):
 
 def test_no_descriptors_left(stack, admin):
     """Those that are there go on; those that come wait; the log is not filled with it."""
-    pid, complaint = stack.pid("notifier"), "no more clients for now"
+    pid, complaint = stack.pid("notifier"), "no clients are taken until some have gone"
     log = f"{stack.dir}/log/notifier.log"
     stream, said = Stream(stack), open(log).read().count(complaint)
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
