@@ -376,7 +376,8 @@ const tests = {
       assert.deepEqual((await told(pages[1])).other, [['denied', 401]]);
       const { position } = await write();
       await reach(pages[0], position);
-      assert.deepEqual([(await told(pages[0])).other, await status(pages[0])], [[], 'live']);
+      await live(pages.slice(0, 1));
+      assert.deepEqual((await told(pages[0])).other, []);
     });
   },
 
@@ -388,6 +389,7 @@ const tests = {
       await follow(page, 'articles', { after });
       await follow(other, 'article:01900000-0000-7000-8000-000000000000', { after });
       await live([page, other]);
+      await streams(1); // else what is counted below would also be of the one that came before it
       // Once: the version that is missing comes by another connection.
       let lost = 0;
       const update = (n) => call('/api/commands/update_article', { id: answer.id, title: `Lost ${n}`, content: 'x' }, token, { 'If-Match': `"v${version}"` });
