@@ -12,12 +12,8 @@
 static void add_field(struct sha256 *hash, const char *data, size_t len)
 {
     char prefix[24];
-    size_t at = sizeof prefix, left = len;
-    prefix[--at] = ':';
-    do
-        prefix[--at] = (char)('0' + left % 10);
-    while ((left /= 10) > 0);
-    sha256_add(hash, prefix + at, sizeof prefix - at);
+    int prefix_len = snprintf(prefix, sizeof prefix, "%zu:", len);
+    sha256_add(hash, prefix, (size_t)prefix_len);
     sha256_add(hash, data, len);
     sha256_add(hash, ",", 1);
 }
