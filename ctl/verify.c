@@ -132,8 +132,10 @@ static int check_chain(void *context, struct event_list *list, struct err *err)
     return 0;
 }
 
-/* Without making a stream where there is none; of one whose oldest messages a limit has taken away, what is left. */
-/* A bus that cannot be reached is said at the end: the log and the tables are looked at all the same. */
+/*
+ * Without making a stream where there is none; of one whose oldest messages a limit has taken away, what is left. A bus
+ * that cannot be reached is said at the end: the log and the tables are looked at all the same.
+ */
 static int find_bus(struct verify *v, struct err *err)
 {
     v->bus_first = v->bus_last = 0;
@@ -146,7 +148,8 @@ static int find_bus(struct verify *v, struct err *err)
 
 /*
  * Threads that wake each other for each message, those of libnats among them, do not interrupt each other for it, nor
- * the site's work. Where that is not to be had it takes longer.
+ * the site's work. They have it of the thread that makes them, so it comes first. Where it is not to be had, verify
+ * takes longer.
  */
 static void be_a_batch(void)
 {
