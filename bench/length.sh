@@ -58,8 +58,8 @@ walk saved
 walked() {
     cat <<T
   $(of "$1_head") events, $(of "$1_rows") articles, $(of "$1_public") of them published:
-    rebuild    folding $(of "$1_rebuild_inner") events/s; all of it, by the clock, $(of "$1_rebuild") events/s; at most $(of "$1_rebuild_memory")
-    verify     $(of "$1_verify_inner") events/s; by the clock, bus included, $(of "$1_verify") events/s; at most $(of "$1_verify_memory")
+    rebuild    folding $(of "$1_rebuild_inner") events/s; all of it, by the clock, $(of "$1_rebuild") events/s; at most $(of "$1_rebuild_memory") MB
+    verify     $(of "$1_verify_inner") events/s; by the clock, bus included, $(of "$1_verify") events/s; at most $(of "$1_verify_memory") MB
 T
 }
 cat <<T
